@@ -1,0 +1,1 @@
+"""The control API: users, roles, gateways, devices, sessions, audit."""

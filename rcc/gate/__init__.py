@@ -1,0 +1,1 @@
+"""rcc-gate: the privileged half of the client, tunnel interface and routes."""

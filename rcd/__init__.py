@@ -1,0 +1,1 @@
+"""The gateway daemon: control link, session state, relay leg."""

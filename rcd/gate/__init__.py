@@ -1,0 +1,1 @@
+"""rcd-gate: the only code that changes the gateway's network."""

@@ -1,0 +1,1 @@
+"""Process plumbing every daemon needs; it knows no protocol."""

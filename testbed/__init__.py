@@ -1,0 +1,1 @@
+"""A plant, an internet and a technician in network namespaces."""
