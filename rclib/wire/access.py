@@ -7,11 +7,11 @@ reboot, so that neither a wrong wall clock nor a power cut can lengthen it.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
-from rclib.wire.errors import DecodeError
+from rclib.wire.codec import Struct, decode_json
 
 MAX_ON_S = 7 * 24 * 3600
 """Longest timed activation; who needs more chooses ON and is shown as such."""
@@ -25,7 +25,7 @@ class AccessMode(StrEnum):
     ON_UNTIL = "on_until"
 
 
-class AccessState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AccessState(Struct, frozen=True):
     """What rcd keeps on disk."""
 
     mode: AccessMode = AccessMode.OFF
@@ -60,12 +60,12 @@ class AccessState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 OFF = AccessState()
 
 
+_state_decoder: Final = msgspec.json.Decoder(AccessState)
+
+
 def decode_access_state(data: bytes) -> AccessState:
     """Read a stored state; the caller turns a DecodeError into OFF and says so."""
-    try:
-        return msgspec.json.decode(data, type=AccessState)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise DecodeError("access state", str(exc)) from None
+    return decode_json(_state_decoder, "access state", data)
 
 
 def encode_access_state(state: AccessState) -> bytes:

@@ -16,6 +16,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
+from rclib.wire.codec import Struct
 from rclib.wire.errors import DecodeError
 from rclib.wire.identity import Side
 from rclib.wire.ids import IdentityKey, RelayId, SessionId
@@ -32,7 +33,7 @@ ISSUED_AHEAD_S: Final = 60
 KeyId = NewType("KeyId", str)
 
 
-class Admission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Admission(Struct, frozen=True):
     """The claims of a token (RFC 7519 names where there are any)."""
 
     sub: SessionId

@@ -1,0 +1,307 @@
+"""Control link: what controld, a gateway and a client tell each other (docs/protocol/control.md).
+
+A WebSocket with one JSON text message per frame. LinkChallenge → LinkHello → LinkWelcome or
+LinkRefused, then Message and Ack both ways: a Message is repeated until it is acknowledged, the
+receiver handles each id once. All times inside a body that bound something are meant relative
+to the Message's `sent_ms`, stamped anew at each transmission: the ends' wall clocks do not matter.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+import msgspec
+
+from rclib.wire.access import AccessMode
+from rclib.wire.audit import MAX_BATCH, AuditEvent
+from rclib.wire.codec import Struct, decode_json
+from rclib.wire.errors import DecodeError
+from rclib.wire.ids import (
+    ClientId,
+    EndpointId,
+    GatewayId,
+    IdentityKey,
+    MessageId,
+    Nonce,
+    RelayId,
+    SessionId,
+    Signature,
+    TunnelKey,
+)
+from rclib.wire.session import (
+    MAX_TARGETS,
+    EndReason,
+    LinkAddresses,
+    Milliseconds,
+    Name,
+    PathKind,
+    RefusalReason,
+    Target,
+    Text,
+)
+
+LINK_VERSION: Final = 1
+MAX_LINK_BYTES: Final = 65_535
+PING_S: Final = 25
+DEAD_S: Final = 45
+
+NetworkText = Annotated[str, msgspec.Meta(max_length=49)]
+Url = Annotated[str, msgspec.Meta(max_length=300)]
+Token = Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
+EnrolmentCode = Annotated[str, msgspec.Meta(min_length=8, max_length=80)]
+
+
+# Enrolment: POST /api/v1/enrol, once in the life of an endpoint.
+
+
+class EnrolRequest(Struct, frozen=True):
+    """The code says who the end will be; the request cannot choose it."""
+
+    code: EnrolmentCode
+    identity_key: IdentityKey
+    signature: Signature
+    """Over `identity.enrol_statement`."""
+
+
+class EnrolResponse(Struct, frozen=True):
+    """Who the end is from now on."""
+
+    endpoint: EndpointId
+    name: Name
+    organisation: Name
+    link_host: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    """What a LinkHello's signature names as host."""
+
+
+# Opening a link.
+
+
+class LinkRefusal(StrEnum):
+    """Why controld does not take a link."""
+
+    VERSION = "version"
+    UNKNOWN = "unknown"
+    SIGNATURE = "signature"
+    REPLACED = "replaced"
+    PROTOCOL = "protocol"
+    SHUTTING_DOWN = "shutting_down"
+
+
+class LinkChallenge(Struct, frozen=True, tag="challenge"):
+    """First message, from controld."""
+
+    version: int
+    nonce: Nonce
+    server_ms: Milliseconds
+
+
+class LinkHello(Struct, frozen=True, tag="hello"):
+    """The end's answer: who it is, proven over the nonce."""
+
+    version: int
+    endpoint: EndpointId
+    software: Annotated[str, msgspec.Meta(max_length=80)]
+    signature: Signature
+    """Over `identity.link_statement`."""
+
+
+class LinkWelcome(Struct, frozen=True, tag="welcome"):
+    """The link is open."""
+
+    name: Name
+    audit_seq: int = 0
+    """Highest audit sequence number stored from this endpoint: the spool goes on behind it."""
+
+
+class LinkRefused(Struct, frozen=True, tag="refused"):
+    """The link is not, or no longer, wanted."""
+
+    reason: LinkRefusal
+    detail: Text = ""
+
+
+# Bodies: controld → gateway.
+
+
+class Peer(Struct, frozen=True):
+    """The other end of a session, with the proof that its identity made its tunnel key."""
+
+    identity_key: IdentityKey
+    tunnel_key: TunnelKey
+    signature: Signature
+    """Over `offer_key_statement` (technician) or `answer_key_statement` (gateway)."""
+
+
+class RelayLeg(Struct, frozen=True):
+    """One relay of the session's region, with this end's admission to it."""
+
+    relay: RelayId
+    url: Url
+    token: Token
+
+
+class Technician(Struct, frozen=True):
+    """Who wants in, as the control plane knows them."""
+
+    client: ClientId
+    user: Name
+    organisation: Name
+
+
+class SessionOffer(Struct, frozen=True, tag="session_offer"):
+    """A technician wants to start; the gateway answers or refuses."""
+
+    session: SessionId
+    name: Name
+    technician: Technician
+    peer: Peer
+    link: LinkAddresses
+    targets: Annotated[tuple[Target, ...], msgspec.Meta(min_length=1, max_length=MAX_TARGETS)]
+    relays: Annotated[tuple[RelayLeg, ...], msgspec.Meta(min_length=1, max_length=8)]
+    lease_until_ms: Milliseconds
+    not_after_ms: Milliseconds
+    """Absolute end, whatever is renewed."""
+    reason: Text = ""
+
+
+class LeaseRenewal(Struct, frozen=True, tag="lease_renewal"):
+    """The session may go on; also carries fresh admissions. To both ends."""
+
+    session: SessionId
+    lease_until_ms: Milliseconds
+    relays: Annotated[tuple[RelayLeg, ...], msgspec.Meta(max_length=8)]
+
+
+class SessionEnd(Struct, frozen=True, tag="session_end"):
+    """End this session now. From controld to both ends; from a client: its user stops."""
+
+    session: SessionId
+    reason: EndReason
+
+
+# Bodies: gateway → controld.
+
+
+class GatewayState(Struct, frozen=True, tag="gateway_state"):
+    """First message on a gateway's link, and at each change. OFF is not sent: no link then."""
+
+    access: AccessMode
+    until_ms: Milliseconds | None = None
+    plant_networks: Annotated[tuple[NetworkText, ...], msgspec.Meta(max_length=64)] = ()
+    sessions: Annotated[tuple[SessionId, ...], msgspec.Meta(max_length=256)] = ()
+    """What is open here; controld ends what it does not know and drops what is missing."""
+
+
+class SessionAnswer(Struct, frozen=True, tag="session_answer"):
+    """The gateway's side is open and waits for the technician's handshake."""
+
+    session: SessionId
+    tunnel_key: TunnelKey
+    signature: Signature
+
+
+class SessionRefusal(Struct, frozen=True, tag="session_refusal"):
+    """The gateway does not take part; also controld's word to a client whose start fails."""
+
+    session: SessionId
+    reason: RefusalReason
+    detail: Text = ""
+
+
+class SessionProgress(Struct, frozen=True, tag="session_progress"):
+    """The path in use changed. Relay or direct means: a WireGuard handshake succeeded."""
+
+    session: SessionId
+    path: PathKind
+
+
+class SessionEnded(Struct, frozen=True, tag="session_ended"):
+    """This end has closed the session; nothing of it is left here."""
+
+    session: SessionId
+    reason: EndReason
+
+
+class AuditBatch(Struct, frozen=True, tag="audit_batch"):
+    """Spooled events in order. The Ack means: stored durably."""
+
+    events: Annotated[tuple[AuditEvent, ...], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+# Bodies: client ⇄ controld.
+
+
+class TicketRedeem(Struct, frozen=True, tag="ticket_redeem"):
+    """The browser's one-time ticket, with this session's fresh key."""
+
+    session: SessionId
+    ticket: Annotated[str, msgspec.Meta(min_length=8, max_length=80)]
+    tunnel_key: TunnelKey
+    signature: Signature
+
+
+class SessionGrant(Struct, frozen=True, tag="session_grant"):
+    """The technician's end may open: the gateway has answered."""
+
+    session: SessionId
+    name: Name
+    gateway: GatewayId
+    gateway_name: Name
+    peer: Peer
+    link: LinkAddresses
+    targets: Annotated[tuple[Target, ...], msgspec.Meta(min_length=1, max_length=MAX_TARGETS)]
+    relays: Annotated[tuple[RelayLeg, ...], msgspec.Meta(min_length=1, max_length=8)]
+    lease_until_ms: Milliseconds
+    not_after_ms: Milliseconds
+
+
+Body = (
+    SessionOffer
+    | LeaseRenewal
+    | SessionEnd
+    | GatewayState
+    | SessionAnswer
+    | SessionRefusal
+    | SessionProgress
+    | SessionEnded
+    | AuditBatch
+    | TicketRedeem
+    | SessionGrant
+)
+
+
+class Message(Struct, frozen=True, tag="message"):
+    """At least once: repeated on every new link until acknowledged."""
+
+    id: MessageId
+    sent_ms: Milliseconds
+    """The sender's clock at this transmission."""
+    body: Body
+
+
+class Ack(Struct, frozen=True, tag="ack"):
+    """The message was handled, and what had to be stored is stored."""
+
+    id: MessageId
+
+
+LinkFrame = LinkChallenge | LinkHello | LinkWelcome | LinkRefused | Message | Ack
+
+_frame_decoder: Final[msgspec.json.Decoder[LinkFrame]] = msgspec.json.Decoder(LinkFrame)
+
+
+def decode_link(data: bytes | str) -> LinkFrame:
+    """Read one link frame; raises DecodeError and nothing else."""
+    if len(data) > MAX_LINK_BYTES:
+        raise DecodeError("link frame", f"more than {MAX_LINK_BYTES} bytes")
+    return decode_json(_frame_decoder, "link frame", data)
+
+
+def encode_link(frame: LinkFrame) -> bytes:
+    return msgspec.json.encode(frame)
+
+
+def remaining_s(until_ms: int, sent_ms: int) -> float:
+    """Seconds from a message's transmission to a bound inside it; 0 for past, zero or absurd."""
+    return max(0.0, (until_ms - sent_ms) / 1000) if until_ms > 0 and sent_ms > 0 else 0.0

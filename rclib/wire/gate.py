@@ -1,0 +1,185 @@
+"""Gate protocol: what rcd and rcc may ask of their privileged half (docs/protocol/local.md).
+
+One JSON object per line over a Unix socket. Answers carry the request's number; Tampered comes
+unasked. The gate belongs to the connection: when it closes, every session it opened closes.
+Private WireGuard keys are made in the gate and never leave it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+import msgspec
+
+from rclib.wire.codec import Struct, decode_json
+from rclib.wire.ids import SessionId, TunnelKey
+from rclib.wire.session import MAX_TARGETS, IpText, Port, Protocol, Text
+
+LIFETIME_S: Final = 15
+"""How long the kernel keeps an allow-set element that nobody renews."""
+RENEW_S: Final = 5
+RequestNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+
+
+class Allow(Struct, frozen=True):
+    """One (device address, protocol, port) a session may reach."""
+
+    address: IpText
+    protocol: Protocol
+    port: Port | None = None
+
+
+class Prepare(Struct, frozen=True, tag="prepare"):
+    """Make a fresh WireGuard key for a session; nothing in the network changes."""
+
+    session: SessionId
+
+
+class Open(Struct, frozen=True, tag="open"):
+    """Bring the session's interface up, with its routes or its allow-set."""
+
+    session: SessionId
+    peer_key: TunnelKey
+    local_address: IpText
+    peer_address: IpText
+    endpoint_port: Port
+    """UDP port on 127.0.0.1 that stands for the peer: the relay leg's loopback socket."""
+    allow: Annotated[tuple[Allow, ...], msgspec.Meta(min_length=1, max_length=MAX_TARGETS)]
+    mtu: Annotated[int, msgspec.Meta(ge=1280, le=1420)]
+    keepalive_s: Annotated[int, msgspec.Meta(ge=0, le=120)] = 25
+
+
+class Renew(Struct, frozen=True, tag="renew"):
+    """Keep these sessions' allow-set elements for another LIFETIME_S; late ones stay shut."""
+
+    sessions: Annotated[tuple[SessionId, ...], msgspec.Meta(max_length=256)]
+
+
+class Close(Struct, frozen=True, tag="close"):
+    """Remove everything of one session. Closing what is not open is no error."""
+
+    session: SessionId
+
+
+class CloseAll(Struct, frozen=True, tag="close_all"):
+    """Remove everything of all sessions."""
+
+
+class Measure(Struct, frozen=True, tag="measure"):
+    """Read the tunnels' counters."""
+
+
+Verb = Prepare | Open | Renew | Close | CloseAll | Measure
+
+
+class GateRequest(Struct, frozen=True, tag="request"):
+    """One verb; at most 16 may be under way."""
+
+    number: RequestNumber
+    verb: Verb
+
+
+class Prepared(Struct, frozen=True, tag="prepared"):
+    """The public half of the session's key."""
+
+    tunnel_key: TunnelKey
+
+
+class Opened(Struct, frozen=True, tag="opened"):
+    """The interface is up and listens."""
+
+    interface: str
+    listen_port: Port
+    backend: str
+    """`kernel` or `wireguard-go`."""
+
+
+class Renewed(Struct, frozen=True, tag="renewed"):
+    """Which of the sessions had already run out, and therefore stay shut."""
+
+    expired: tuple[SessionId, ...]
+
+
+class Done(Struct, frozen=True, tag="done"):
+    """Close and CloseAll: nothing is left."""
+
+
+class TunnelCounters(Struct, frozen=True):
+    """One tunnel, as WireGuard counts."""
+
+    session: SessionId
+    received_bytes: int
+    sent_bytes: int
+    handshake_age_s: float | None
+    """None: no handshake yet."""
+
+
+class Measured(Struct, frozen=True, tag="measured"):
+    """All open tunnels."""
+
+    tunnels: tuple[TunnelCounters, ...]
+
+
+class GateError(StrEnum):
+    """Why the gate did not do it. Nothing is left half done."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_SESSION = "unknown_session"
+    SESSION_EXISTS = "session_exists"
+    TOO_MANY_SESSIONS = "too_many_sessions"
+    OUTSIDE_PLANT_NETWORKS = "outside_plant_networks"
+    FORBIDDEN_ADDRESS = "forbidden_address"
+    ADDRESS_IN_USE = "address_in_use"
+    NO_WIREGUARD = "no_wireguard"
+    NO_PRIVILEGE = "no_privilege"
+    NO_NFT = "no_nft"
+    SYSTEM = "system"
+
+
+class GateFailed(Struct, frozen=True, tag="failed"):
+    """The verb was not carried out."""
+
+    error: GateError
+    detail: Text
+
+
+Result = Prepared | Opened | Renewed | Done | Measured | GateFailed
+
+
+class GateReply(Struct, frozen=True, tag="reply"):
+    """The answer to the request of the same number."""
+
+    number: RequestNumber
+    result: Result
+
+
+class Tampered(Struct, frozen=True, tag="tampered"):
+    """Somebody else changed the rules; all sessions are closed already."""
+
+    detail: Text
+
+
+class Gone(Struct, frozen=True, tag="gone"):
+    """A session's interface vanished under the gate; it is closed already."""
+
+    session: SessionId
+    detail: Text
+
+
+GateFrame = GateReply | Tampered | Gone
+
+_request_decoder: Final[msgspec.json.Decoder[GateRequest]] = msgspec.json.Decoder(GateRequest)
+_frame_decoder: Final[msgspec.json.Decoder[GateFrame]] = msgspec.json.Decoder(GateFrame)
+
+
+def decode_request(line: bytes) -> GateRequest:
+    return decode_json(_request_decoder, "gate request", line)
+
+
+def decode_frame(line: bytes) -> GateFrame:
+    return decode_json(_frame_decoder, "gate frame", line)
+
+
+def encode(message: GateRequest | GateFrame) -> bytes:
+    return msgspec.json.encode(message)

@@ -1,0 +1,158 @@
+"""Local API of rcd, on a Unix socket: what the AMS page may see and do (docs/protocol/local.md).
+
+One JSON object per line, one answer per request, in order. No verb here can be reached from the
+network; no message from the network can do what SetAccess does.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+import msgspec
+
+from rclib.wire.access import MAX_ON_S, AccessMode
+from rclib.wire.codec import Struct, decode_json
+from rclib.wire.control import EnrolmentCode, Url
+from rclib.wire.ids import EndpointId, SessionId
+from rclib.wire.session import Milliseconds, Name, PathKind, Target, Text
+
+Actor = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+"""Who pressed, as the page knows them: its account and the browser's address."""
+
+
+class GetStatus(Struct, frozen=True, tag="get_status"):
+    """What is going on right now."""
+
+
+class SetAccess(Struct, frozen=True, tag="set_access"):
+    """Turn the switch. Answered when it is done: after OFF, everything is closed."""
+
+    mode: AccessMode
+    by: Actor
+    duration_s: Annotated[int, msgspec.Meta(ge=60, le=MAX_ON_S)] | None = None
+    """With ON_UNTIL only."""
+
+
+class EndSession(Struct, frozen=True, tag="end_session"):
+    """Close one session. Answered when it is closed."""
+
+    session: SessionId
+    by: Actor
+
+
+class Enrol(Struct, frozen=True, tag="enrol"):
+    """Make this gateway known to a control plane, by a code its administrator issued."""
+
+    server: Url
+    code: EnrolmentCode
+    by: Actor
+
+
+class LoginOutcome(StrEnum):
+    """What happened at the page's door."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
+
+
+class RecordLogin(Struct, frozen=True, tag="record_login"):
+    """The page's own security events, for the gateway's record."""
+
+    outcome: LoginOutcome
+    by: Actor
+
+
+Request = GetStatus | SetAccess | EndSession | Enrol | RecordLogin
+
+
+class LinkState(StrEnum):
+    """The control link, as seen from the gateway."""
+
+    NOT_ENROLLED = "not_enrolled"
+    OFF = "off"
+    CONNECTING = "connecting"
+    ONLINE = "online"
+
+
+class GateState(StrEnum):
+    """Whether the gate answers."""
+
+    READY = "ready"
+    UNREACHABLE = "unreachable"
+
+
+class SessionStatus(Struct, frozen=True):
+    """One open session."""
+
+    session: SessionId
+    name: Name
+    user: Name
+    organisation: Name
+    reason: Text
+    targets: tuple[Target, ...]
+    path: PathKind
+    since_ms: Milliseconds
+    lease_remaining_s: float
+    remaining_s: float
+    received_bytes: int
+    sent_bytes: int
+
+
+class Status(Struct, frozen=True, tag="status"):
+    """Answer to GetStatus, and to SetAccess and EndSession when done."""
+
+    access: AccessMode
+    is_on: bool
+    remaining_s: float | None
+    """Of ON_UNTIL."""
+    changed_by: str
+    changed_ms: Milliseconds
+    link: LinkState
+    gate: GateState
+    fingerprint: str
+    """Of this gateway's identity key."""
+    link_detail: Text = ""
+    gate_detail: Text = ""
+    endpoint: EndpointId | None = None
+    name: str = ""
+    organisation: str = ""
+    server: str = ""
+    sessions: tuple[SessionStatus, ...] = ()
+
+
+class RequestError(StrEnum):
+    """Why a request was not carried out."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_SESSION = "unknown_session"
+    STORAGE = "storage"
+    ENROL_FAILED = "enrol_failed"
+    ALREADY_ENROLLED = "already_enrolled"
+    INTERNAL = "internal"
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """Nothing was changed, unless the detail says otherwise."""
+
+    error: RequestError
+    detail: Text
+
+
+Response = Status | Failed
+
+_request_decoder: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
+_response_decoder: Final[msgspec.json.Decoder[Response]] = msgspec.json.Decoder(Response)
+
+
+def decode_request(line: bytes) -> Request:
+    return decode_json(_request_decoder, "request", line)
+
+
+def decode_response(line: bytes) -> Response:
+    return decode_json(_response_decoder, "response", line)
+
+
+def encode(message: Request | Response) -> bytes:
+    return msgspec.json.encode(message)

@@ -1,0 +1,105 @@
+"""What a session is made of: targets, link addresses, reasons. Shared by all messages."""
+
+from __future__ import annotations
+
+import ipaddress
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from rclib.wire.codec import Struct
+from rclib.wire.errors import DecodeError
+from rclib.wire.ids import DeviceId
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+Text = Annotated[str, msgspec.Meta(max_length=500)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""UTC, since 1970."""
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+IpText = Annotated[str, msgspec.Meta(max_length=45)]
+
+LINK_NETWORK = ipaddress.ip_network("100.64.0.0/10")
+"""Both ends' addresses inside a session come from here (RFC 6598)."""
+MAX_TARGETS = 256
+
+
+class Protocol(StrEnum):
+    """What a target is reached with."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    ICMP_ECHO = "icmp_echo"
+
+
+class Target(Struct, frozen=True):
+    """One released (address, protocol, port) of a device."""
+
+    device: DeviceId
+    name: Name
+    address: IpText
+    protocol: Protocol
+    port: Port | None = None
+    """None: all ports of the protocol; always None for ICMP_ECHO."""
+
+
+class LinkAddresses(Struct, frozen=True):
+    """The two ends' addresses inside the tunnel."""
+
+    technician: IpText
+    gateway: IpText
+
+
+class EndReason(StrEnum):
+    """Why a session ended. Closed set."""
+
+    PLANT_OFF = "plant_off"
+    PLANT_KILLED = "plant_killed"
+    TECHNICIAN = "technician"
+    ADMINISTRATOR = "administrator"
+    USER_DISABLED = "user_disabled"
+    TARGETS_CHANGED = "targets_changed"
+    LEASE_ENDED = "lease_ended"
+    TIME_OVER = "time_over"
+    TECHNICIAN_GONE = "technician_gone"
+    GATEWAY_GONE = "gateway_gone"
+    GATE_FAILED = "gate_failed"
+    RULESET_MISMATCH = "ruleset_mismatch"
+    REFUSED = "refused"
+
+
+class RefusalReason(StrEnum):
+    """Why an end did not take part. Closed set."""
+
+    ACCESS_OFF = "access_off"
+    IDENTITY_CHANGED = "identity_changed"
+    BAD_SIGNATURE = "bad_signature"
+    OUTSIDE_PLANT_NETWORKS = "outside_plant_networks"
+    EXPIRED = "expired"
+    BUSY = "busy"
+    GATE_FAILED = "gate_failed"
+    TICKET_INVALID = "ticket_invalid"
+    GATEWAY_OFFLINE = "gateway_offline"
+    NOT_ALLOWED = "not_allowed"
+    PROTOCOL = "protocol"
+
+
+class PathKind(StrEnum):
+    """How packets travel."""
+
+    CONNECTING = "connecting"
+    RELAY = "relay"
+    DIRECT = "direct"
+
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def parse_address(place: str, text: str) -> IPAddress:
+    """Read an IP address; IPv4-mapped IPv6 is unmapped before anything compares it."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise DecodeError(place, f"{text[:45]!r} is not an IP address") from None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped if mapped is not None else address
