@@ -130,7 +130,7 @@ def _pack_types(types: tuple[int, ...], _: bytes) -> bytes:
 
 def _unpack_types(value: bytes, _: bytes) -> tuple[int, ...]:
     if len(value) % 2:
-        raise ValueError(f"has {len(value)} bytes, which is no list of 16 bit types")
+        raise ValueError(f"has {len(value)} bytes, no list of 16 bit types")
     return struct.unpack(f"!{len(value) // 2}H", value)
 
 
@@ -157,7 +157,7 @@ def _pack_opaque(value: bytes, _: bytes) -> bytes:
 def _opaque(lengths: range) -> Callable[[bytes, bytes], bytes]:
     def unpack(value: bytes, _: bytes) -> bytes:
         if len(value) not in lengths:
-            raise ValueError(f"has a length of {len(value)} bytes, which RFC 8489 does not allow")
+            raise ValueError(f"has {len(value)} bytes, which RFC 8489 does not allow")
         return value
 
     return unpack
