@@ -78,6 +78,7 @@ class RefusalReason(StrEnum):
     EXPIRED = "expired"
     BUSY = "busy"
     GATE_FAILED = "gate_failed"
+    STORAGE = "storage"
     TICKET_INVALID = "ticket_invalid"
     GATEWAY_OFFLINE = "gateway_offline"
     NOT_ALLOWED = "not_allowed"

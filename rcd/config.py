@@ -1,0 +1,33 @@
+"""rcd.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from rclib.runtime.config import Config
+from rclib.runtime.http_status import StatusConfig
+
+DEFAULT_PATH: Final = Path("/etc/remoteconnect/rcd.toml")
+
+
+class RcdConfig(Config, frozen=True, kw_only=True):
+    """What the plant decides about its gateway; relative paths start at the file."""
+
+    state_dir: str = "/var/lib/remoteconnect/rcd"
+    """Identity, enrolment, the switch, the audit spool."""
+    socket: str = "/run/remoteconnect/rcd.sock"
+    """The local API."""
+    socket_group: str | None = None
+    """Group that may connect; the AMS page's account belongs to it."""
+    gate_socket: str = "/run/remoteconnect/gate.sock"
+    ca_file: str | None = None
+    """CA of controld and the relays; None: the system's."""
+    max_sessions: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    technician_grace_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 120
+    """How long a technician may be unreachable before the session ends; 0: at once."""
+    mtu: Annotated[int, msgspec.Meta(ge=1280, le=1420)] = 1280
+    """Inside the tunnel; 1280 fits every uplink with IPv6."""
+    status: StatusConfig = StatusConfig()

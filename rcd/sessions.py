@@ -1,0 +1,294 @@
+"""The gateway's sessions: a pure core. Events and boot-clock time in, commands out.
+
+    offer ──► PREPARING ──► OPENING ──► WAITING ──► RUNNING ──► (gone)
+                 key from      rules and    first WireGuard
+                 the gate      interface    handshake
+
+Every state leads to the end when the plant, the control plane, a clock or the gate says so, and
+nothing but a new offer leads out of it again. In the order of a session's life.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from rcd.commands import (
+    CloseTunnel,
+    Command,
+    OpenTunnel,
+    PinIdentity,
+    PrepareTunnel,
+    Record,
+    RenewRelays,
+    SendAnswer,
+    Tell,
+)
+from rclib.wire.audit import AuditAction
+from rclib.wire.control import (
+    SessionEnded,
+    SessionOffer,
+    SessionProgress,
+    SessionRefusal,
+    remaining_s,
+)
+from rclib.wire.gate import GateError
+from rclib.wire.identity import is_signed_by, offer_key_statement
+from rclib.wire.ids import EndpointId
+from rclib.wire.session import EndReason, PathKind, RefusalReason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rclib.wire.control import LeaseRenewal
+    from rclib.wire.gate import TunnelCounters
+    from rclib.wire.ids import IdentityKey, SessionId, TunnelKey
+
+OPEN_LIMIT_S: Final = 60.0
+"""From the offer to the first WireGuard handshake."""
+KEEPALIVE_S: Final = 25
+"""The technician's WireGuard is heard at least this often."""
+
+
+class State(StrEnum):
+    """Where a session is; see the drawing above."""
+
+    PREPARING = "preparing"
+    OPENING = "opening"
+    WAITING = "waiting"
+    RUNNING = "running"
+
+
+@dataclass(slots=True)
+class Session:
+    """One session the gateway takes part in. All times on the boot clock."""
+
+    # Fixed after construction.
+    offer: SessionOffer
+    not_after: float
+    since_ms: int
+    # Change during its life.
+    state: State
+    lease_until: float
+    open_until: float
+    heard_at: float
+    tunnel_key: TunnelKey | None = None
+    path: PathKind = PathKind.CONNECTING
+    received_bytes: int = 0
+    sent_bytes: int = 0
+
+    @property
+    def ends_at(self) -> float:
+        """When it ends if nothing else happens."""
+        bounds = [self.not_after, self.lease_until]
+        if self.state is not State.RUNNING:
+            bounds.append(self.open_until)
+        return min(bounds)
+
+
+class Sessions:
+    """All sessions of one gateway."""
+
+    def __init__(self, *, max_sessions: int, technician_grace_s: float) -> None:
+        self._max_sessions = max_sessions
+        self._silence_s = technician_grace_s + KEEPALIVE_S
+        self._sessions: dict[SessionId, Session] = {}
+
+    @property
+    def open(self) -> tuple[Session, ...]:
+        return tuple(self._sessions.values())
+
+    def get(self, session: SessionId) -> Session | None:
+        return self._sessions.get(session)
+
+    def offered(
+        self,
+        offer: SessionOffer,
+        sent_ms: int,
+        now: float,
+        *,
+        pinned: IdentityKey | None,
+    ) -> list[Command]:
+        """A technician wants in; the plant's switch is ON, or this is not called."""
+        if offer.session in self._sessions:
+            return []
+        lease_s = remaining_s(offer.lease_until_ms, sent_ms)
+        not_after_s = remaining_s(offer.not_after_ms, sent_ms)
+        refusal = self._refusal(offer, min(lease_s, not_after_s), pinned)
+        if refusal is not None:
+            return refuse(offer, *refusal)
+        self._sessions[offer.session] = Session(
+            offer=offer,
+            not_after=now + not_after_s,
+            since_ms=sent_ms,
+            state=State.PREPARING,
+            lease_until=now + lease_s,
+            open_until=now + OPEN_LIMIT_S,
+            heard_at=now,
+        )
+        commands: list[Command] = []
+        if pinned is None:
+            endpoint = EndpointId(offer.technician.client)
+            commands.append(PinIdentity(endpoint, offer.peer.identity_key))
+        return [*commands, PrepareTunnel(offer.session)]
+
+    def prepared(self, session: SessionId, tunnel_key: TunnelKey) -> list[Command]:
+        """The gate has made the key; now rules and interface."""
+        current = self._sessions.get(session)
+        if current is None or current.state is not State.PREPARING:
+            return [CloseTunnel(session)]
+        current.state, current.tunnel_key = State.OPENING, tunnel_key
+        return [OpenTunnel(current.offer)]
+
+    def opened(self, session: SessionId, interface: str, backend: str) -> list[Command]:
+        """Everything is up: only now does the technician learn our key."""
+        current = self._sessions.get(session)
+        if current is None or current.state is not State.OPENING or current.tunnel_key is None:
+            return [CloseTunnel(session)]
+        current.state = State.WAITING
+        return [
+            SendAnswer(current.offer, current.tunnel_key),
+            Record(
+                AuditAction.TUNNEL_OPENED,
+                session,
+                current.offer.technician.user,
+                {"interface": interface, "backend": backend, "targets": _targets(current.offer)},
+            ),
+        ]
+
+    def refused_by_gate(
+        self, session: SessionId, error: GateError | None, detail: str
+    ) -> list[Command]:
+        """The gate did not do what it was asked for this session."""
+        current = self._sessions.pop(session, None)
+        if current is None:
+            return []
+        return [CloseTunnel(session), *refuse(current.offer, _gate_refusal(error), detail)]
+
+    def lease_renewed(self, renewal: LeaseRenewal, sent_ms: int, now: float) -> list[Command]:
+        current = self._sessions.get(renewal.session)
+        if current is None:
+            return []
+        lease_s = remaining_s(renewal.lease_until_ms, sent_ms)
+        # A renewal never outlives the end that the offer carried.
+        current.lease_until = min(now + lease_s, current.not_after)
+        return [RenewRelays(renewal.session, renewal.relays)] if renewal.relays else []
+
+    def measured(self, tunnels: Iterable[TunnelCounters], now: float) -> list[Command]:
+        """WireGuard's counters, read regularly."""
+        commands: list[Command] = []
+        for tunnel in tunnels:
+            current = self._sessions.get(tunnel.session)
+            if current is None:
+                continue
+            if tunnel.received_bytes != current.received_bytes:
+                current.heard_at = now
+            current.received_bytes = tunnel.received_bytes
+            current.sent_bytes = tunnel.sent_bytes
+            if current.state is State.WAITING and tunnel.handshake_age_s is not None:
+                current.state, current.path = State.RUNNING, PathKind.RELAY
+                commands.append(Tell(SessionProgress(tunnel.session, current.path)))
+                commands.append(
+                    Record(AuditAction.PATH_CHANGED, tunnel.session, "", {"path": current.path})
+                )
+        return commands
+
+    def end(
+        self, session: SessionId, reason: EndReason, *, actor: str = "", detail: str = ""
+    ) -> list[Command]:
+        """Close one session; ending what is not open is no error."""
+        current = self._sessions.pop(session, None)
+        if current is None:
+            return []
+        record = {
+            "reason": reason.value,
+            "received_bytes": str(current.received_bytes),
+            "sent_bytes": str(current.sent_bytes),
+        }
+        if detail:
+            record["detail"] = detail
+        return [
+            CloseTunnel(session),
+            Tell(SessionEnded(session, reason)),
+            Record(AuditAction.TUNNEL_CLOSED, session, actor, record),
+        ]
+
+    def end_all(self, reason: EndReason, *, actor: str = "", detail: str = "") -> list[Command]:
+        return [
+            command
+            for session in tuple(self._sessions)
+            for command in self.end(session, reason, actor=actor, detail=detail)
+        ]
+
+    def deadline(self) -> float | None:
+        """When `due` has something to do, if nothing else happens."""
+        times = [
+            min(s.ends_at, s.heard_at + self._silence_s) if s.state is State.RUNNING else s.ends_at
+            for s in self._sessions.values()
+        ]
+        return min(times, default=None)
+
+    def due(self, now: float) -> list[Command]:
+        """End what its clock ends."""
+        commands: list[Command] = []
+        for session, current in tuple(self._sessions.items()):
+            if now >= current.not_after:
+                commands += self.end(session, EndReason.TIME_OVER)
+            elif now >= current.lease_until:
+                commands += self.end(session, EndReason.LEASE_ENDED)
+            elif current.state is not State.RUNNING and now >= current.open_until:
+                commands += self.end(
+                    session, EndReason.TECHNICIAN_GONE, detail="no handshake arrived"
+                )
+            elif current.state is State.RUNNING and now >= current.heard_at + self._silence_s:
+                commands += self.end(session, EndReason.TECHNICIAN_GONE, detail="not heard")
+        return commands
+
+    def _refusal(
+        self, offer: SessionOffer, left_s: float, pinned: IdentityKey | None
+    ) -> tuple[RefusalReason, str] | None:
+        peer = offer.peer
+        if left_s <= 0:
+            return RefusalReason.EXPIRED, "the offer is over already"
+        if pinned is not None and pinned != peer.identity_key:
+            return (
+                RefusalReason.IDENTITY_CHANGED,
+                "this technician's computer had another identity when it was first seen here",
+            )
+        signed = offer_key_statement(offer.session, peer.tunnel_key)
+        if not is_signed_by(peer.identity_key, signed, peer.signature):
+            return RefusalReason.BAD_SIGNATURE, "the technician's key is not signed by its identity"
+        if len(self._sessions) >= self._max_sessions:
+            return RefusalReason.BUSY, f"{self._max_sessions} sessions are open already"
+        return None
+
+
+def refuse(offer: SessionOffer, reason: RefusalReason, detail: str) -> list[Command]:
+    """What follows from not taking part."""
+    return [
+        Tell(SessionRefusal(offer.session, reason, detail)),
+        Record(
+            AuditAction.OFFER_REFUSED,
+            offer.session,
+            offer.technician.user,
+            {"reason": reason.value, "detail": detail},
+        ),
+    ]
+
+
+def _gate_refusal(error: GateError | None) -> RefusalReason:
+    match error:
+        case GateError.OUTSIDE_PLANT_NETWORKS | GateError.FORBIDDEN_ADDRESS:
+            return RefusalReason.OUTSIDE_PLANT_NETWORKS
+        case GateError.TOO_MANY_SESSIONS:
+            return RefusalReason.BUSY
+        case _:
+            return RefusalReason.GATE_FAILED
+
+
+def _targets(offer: SessionOffer) -> str:
+    return ", ".join(
+        f"{t.name} {t.address} {t.protocol.value}{'' if t.port is None else f'/{t.port}'}"
+        for t in offer.targets
+    )
