@@ -1,0 +1,207 @@
+"""Logging: one event per line, JSON for machines and readable on a terminal.
+
+Event names are constants of the form noun_verb ("leg_closed"); everything that
+varies is a field. Messages of libraries that use stdlib logging take the same way
+out, so that no line misses redaction (see `redact`).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+
+import msgspec
+import structlog
+from structlog.typing import FilteringBoundLogger as Logger
+
+from rclib.runtime.clock import boottime
+from rclib.runtime.redact import safe_text, safe_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+__all__ = ["LEVELS", "Logger", "RateGate", "RateLimitedLogger", "configure_logging", "get_logger"]
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+_MAX_TRACEBACK_LINES = 200
+
+
+def configure_logging(
+    level: str = "info", *, stream: TextIO | None = None, pretty: bool | None = None
+) -> None:
+    """Set up logging of the whole process; `pretty` None: pretty where the stream is a terminal."""
+    stream = stream if stream is not None else sys.stderr
+    pretty = stream.isatty() if pretty is None else pretty
+    number = logging.getLevelNamesMapping()[level.upper()]
+    processors: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _make_safe,
+        _pretty_renderer(stream) if pretty else _render_json,
+    ]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,  # a logger made before this call must obey it as well
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_StdlibFormatter(processors))
+    logging.basicConfig(handlers=[handler], level=number, force=True)
+    logging.captureWarnings(capture=True)
+
+
+def get_logger(program: str, **fields: object) -> Logger:
+    """Return a logger that puts `program` and the fields on each of its lines."""
+    return cast("Logger", structlog.get_logger().bind(program=program, **fields))
+
+
+class RateGate:
+    """Decides which of many similar events is worth a line.
+
+    Each key passes once per interval. Keys beyond `max_keys` share one turn: a peer that
+    makes up keys (addresses, names) gains nothing by it, in lines or in memory.
+    """
+
+    def __init__(self, interval_s: float, *, max_keys: int = 256) -> None:
+        self._interval_s = interval_s
+        self._max_keys = max_keys
+        self._turns: OrderedDict[Hashable, _Turn] = OrderedDict()  # oldest first
+        self._overflow = _Turn(opened_at=float("-inf"))
+
+    def admit(self, key: Hashable, now: float) -> int | None:
+        """Return how many events were held back since the last admitted one; None: hold this."""
+        turn = self._turns.get(key)
+        if turn is None:
+            turn = self._new_turn(key, now)
+        elif now - turn.opened_at >= self._interval_s:
+            self._turns.move_to_end(key)
+        if now - turn.opened_at < self._interval_s:
+            turn.held_back += 1
+            return None
+        held_back, turn.held_back, turn.opened_at = turn.held_back, 0, now
+        return held_back
+
+    def _new_turn(self, key: Hashable, now: float) -> _Turn:
+        if len(self._turns) >= self._max_keys:
+            oldest = next(iter(self._turns))
+            if now - self._turns[oldest].opened_at < self._interval_s:
+                return self._overflow
+            del self._turns[oldest]
+        turn = self._turns[key] = _Turn(opened_at=float("-inf"))
+        return turn
+
+
+class RateLimitedLogger:
+    """Logs an event once per key and interval, with the number held back in between.
+
+    For everything a peer can provoke at will.
+    """
+
+    def __init__(
+        self,
+        log: Logger,
+        *,
+        interval_s: float = 60,
+        max_keys: int = 256,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self._log = log
+        self._gate = RateGate(interval_s, max_keys=max_keys)
+        self._clock = clock
+
+    def info(self, key: Hashable, event: str, **fields: object) -> None:
+        """Log a state change that a peer can repeat."""
+        self._emit(logging.INFO, key, event, fields)
+
+    def warning(self, key: Hashable, event: str, **fields: object) -> None:
+        """Log a fault of a peer."""
+        self._emit(logging.WARNING, key, event, fields)
+
+    def error(self, key: Hashable, event: str, **fields: object) -> None:
+        """Log a fault of our own; `exc_info=exc` adds the traceback."""
+        self._emit(logging.ERROR, key, event, fields)
+
+    def _emit(self, level: int, key: Hashable, event: str, fields: dict[str, object]) -> None:
+        held_back = self._gate.admit(key, self._clock())
+        if held_back is None:
+            return
+        if held_back:
+            fields = {**fields, "held_back": held_back}
+        self._log.log(level, event, **fields)
+
+
+class _Turn:
+    """When a key was last admitted, and what was held back since."""
+
+    __slots__ = ("held_back", "opened_at")
+
+    def __init__(self, opened_at: float) -> None:
+        self.opened_at = opened_at
+        self.held_back = 0
+
+
+class _StdlibFormatter(logging.Formatter):
+    """Sends the records of stdlib loggers through the processors of our own events."""
+
+    def __init__(self, processors: list[Processor]) -> None:
+        super().__init__()
+        self._processors = processors
+
+    def format(self, record: logging.LogRecord) -> str:
+        event: Any = {
+            "event": record.getMessage(),
+            "logger": record.name,
+            "exc_info": record.exc_info,
+        }
+        for process in self._processors:
+            event = process(None, record.levelname.lower(), event)
+        return str(event)
+
+
+def _make_safe(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    error = _exception_of(event_dict.pop("exc_info", None))
+    safe = {safe_text(key): safe_value(value) for key, value in event_dict.items()}
+    if error is not None:
+        safe["exception"] = _safe_traceback(error)
+    return safe
+
+
+def _exception_of(exc_info: object) -> BaseException | None:
+    match exc_info:
+        case BaseException():
+            return exc_info
+        case (_, BaseException() as error, _):
+            return error
+        case True:
+            return sys.exc_info()[1]
+        case _:
+            return None
+
+
+def _safe_traceback(error: BaseException) -> str:
+    """Render a traceback whose every line is indented and safe.
+
+    The text of an exception can come from a peer; indented, a line break in it
+    cannot pass for a log line of its own.
+    """
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    if len(lines) > _MAX_TRACEBACK_LINES:
+        half = _MAX_TRACEBACK_LINES // 2
+        lines = [*lines[:half], "...", *lines[-half:]]
+    return "\n".join(f"    {safe_text(line)}" for line in lines)
+
+
+def _pretty_renderer(stream: TextIO) -> Processor:
+    colors = stream.isatty() and sys.platform != "win32"  # there colours would need colorama
+    return structlog.dev.ConsoleRenderer(colors=colors)
+
+
+def _render_json(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> str:
+    return msgspec.json.encode(event_dict).decode()

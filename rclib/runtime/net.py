@@ -1,0 +1,66 @@
+"""Addresses with a port, typed inside and textual only at the edge."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+MAX_PORT: Final = 65535
+
+_ENDPOINT = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<v4>[^:\[\]]*)):(?P<port>[0-9]{1,5})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An IP address and a port; port 0 asks the kernel for a free one."""
+
+    host: IpAddress
+    port: int
+
+    def __str__(self) -> str:
+        if isinstance(self.host, ipaddress.IPv6Address):
+            return f"[{self.host}]:{self.port}"
+        return f"{self.host}:{self.port}"
+
+    @property
+    def sockaddr(self) -> tuple[str, int]:
+        """The pair that socket and asyncio calls take."""
+        return str(self.host), self.port
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Read "192.0.2.1:3478" or "[2001:db8::1]:3478"; raises ValueError.
+
+    Names are refused: what a daemon binds must not depend on a resolver.
+    """
+    match = _ENDPOINT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no address with port, like 127.0.0.1:3478 or [::1]:3478")
+    port = int(match["port"])
+    if port > MAX_PORT:
+        raise ValueError(f"{text!r}: port {port} is above {MAX_PORT}")
+    host: IpAddress
+    try:
+        if match["v6"] is not None:
+            host = ipaddress.IPv6Address(match["v6"])
+        else:
+            host = ipaddress.IPv4Address(match["v4"])
+    except ipaddress.AddressValueError as exc:
+        raise ValueError(f"{text!r}: not an IP address ({exc})") from None
+    return Endpoint(host, port)
+
+
+def endpoint_of(sockaddr: tuple[Any, ...]) -> Endpoint:
+    """Return the endpoint of what a socket reports as its own or its peer's name.
+
+    A dual-stack socket shows IPv4 peers as ::ffff:192.0.2.1. They are unmapped here,
+    once, so that no rule further in can be passed by under the other spelling.
+    """
+    host: IpAddress = ipaddress.ip_address(sockaddr[0])
+    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped is not None:
+        host = host.ipv4_mapped
+    return Endpoint(host, sockaddr[1])

@@ -1,0 +1,57 @@
+"""TLS contexts from files, with the settings every end of the suite uses."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from rclib.runtime.errors import StartError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def server_context(cert: Path, key: Path) -> ssl.SSLContext:
+    """Return a server's context, TLS 1.2 or newer; `cert` holds the chain. Raises StartError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key, password=_no_password)
+    except ssl.SSLError as exc:
+        raise StartError(
+            f"TLS certificate {cert} and key {key} cannot be used together: {_reason(exc)}; "
+            "both have to be PEM, and the key the one the certificate was made for"
+        ) from None
+    except OSError as exc:
+        raise _unreadable(f"TLS certificate {cert} or key {key}", exc) from None
+    except ValueError as exc:
+        raise StartError(f"TLS key {key}: {exc}") from None
+    return context
+
+
+def client_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a client's context that checks the server against `ca_file`, None: the system's CAs.
+
+    Raises StartError.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as exc:
+        raise StartError(f"CA file {ca_file} holds no PEM certificate: {_reason(exc)}") from None
+    except OSError as exc:
+        raise _unreadable(f"CA file {ca_file}", exc) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _no_password() -> str:
+    """Keep OpenSSL from asking on the terminal, which no daemon has."""
+    raise ValueError("is encrypted; store it decrypted, with mode 0600")
+
+
+def _unreadable(what: str, exc: OSError) -> StartError:
+    return StartError(f"{what}: {exc.strerror}; name existing files this program may read")
+
+
+def _reason(exc: ssl.SSLError) -> str:
+    return exc.reason or str(exc)
