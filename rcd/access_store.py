@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from rclib.runtime.files import read_bounded, write_atomic
 from rclib.wire.access import (
@@ -13,11 +14,13 @@ from rclib.wire.access import (
     encode_access_state,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 BOOT_ID_FILE: Final = "/proc/sys/kernel/random/boot_id"
 MAX_FILE_BYTES: Final = 4096
+
+
+def boot_id() -> str:
+    """Name the running boot."""
+    return Path(BOOT_ID_FILE).read_text().strip()
 
 
 class AccessStore:

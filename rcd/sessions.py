@@ -79,6 +79,11 @@ class Session:
     sent_bytes: int = 0
 
     @property
+    def is_open(self) -> bool:
+        """Whether the gate has rules for it, which want renewal."""
+        return self.state in (State.WAITING, State.RUNNING)
+
+    @property
     def ends_at(self) -> float:
         """When it ends if nothing else happens."""
         bounds = [self.not_after, self.lease_until]

@@ -10,6 +10,7 @@ import asyncio
 import random
 import secrets
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -96,6 +97,7 @@ class ControlLink:
         # Belong to the link that is up.
         self._due: deque[Message | Ack] = deque()
         self._wake = asyncio.Event()
+        self._progress = asyncio.Event()
         self._is_up = False
 
     @property
@@ -113,9 +115,13 @@ class ControlLink:
         """Take back unacknowledged messages that are no longer true."""
         self._outbox.discard(*kinds)
 
-    @property
-    def unacked(self) -> int:
-        return len(self._outbox)
+    async def flushed(self, within_s: float) -> None:
+        """Wait until everything sent is acknowledged, or the link breaks, or the time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._is_up and len(self._outbox):
+                    self._progress.clear()
+                    await self._progress.wait()
 
     async def run(self) -> None:
         backoff = FullJitter(BACKOFF_BASE_S, BACKOFF_CAP_S)
@@ -125,6 +131,7 @@ class ControlLink:
                 await self._one_link()
             except LinkBrokenError as broken:
                 was_up, self._is_up = self._is_up, False
+                self._progress.set()
                 self._due.clear()
                 self._log.info(LINK_DOWN, detail=str(broken), was_up=was_up)
                 self._handler.link_down(str(broken))
@@ -201,6 +208,7 @@ class ControlLink:
                         self._transmit(Ack(message))
                     case Ack(message):
                         done = self._outbox.acknowledged(message)
+                        self._progress.set()
                         if done is not None:
                             self._handler.link_acked(done)
                     case frame:

@@ -1,0 +1,258 @@
+"""The technician's session process around its pure core: link, gate, relay legs, local API.
+
+It ends with the session; whatever ends it, the gate removes interface and routes when its
+connection closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rcc.session import (
+    Command,
+    Finish,
+    OpenTunnel,
+    PinGateway,
+    RenewRelays,
+    SignAndRedeem,
+    TechnicianSession,
+    Tell,
+)
+from rclib.runtime.clock import boottime
+from rclib.tunnel.control_link import ControlLink, LinkSettings
+from rclib.tunnel.gate_client import GateClient, GateRefused, GateUnavailable
+from rclib.tunnel.tunnel_end import TunnelEnd
+from rclib.wire.client import ClientState, ClientStatus
+from rclib.wire.control import (
+    Body,
+    LeaseRenewal,
+    LinkWelcome,
+    SessionEnd,
+    SessionGrant,
+    SessionRefusal,
+    TicketRedeem,
+)
+from rclib.wire.gate import RENEW_S, Allow, Gone, Open, Tampered
+from rclib.wire.identity import Side, offer_key_statement
+from rclib.wire.ids import EndpointId
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from rcc.config import RccConfig
+    from rcc.deep_link import DeepLink
+    from rclib.runtime.logs import Logger
+    from rclib.tunnel.enrolment import Enrolment, Identity
+    from rclib.tunnel.pins import Pins
+
+MEASURE_S: Final = 0.2
+"""Also how soon the first handshake is noticed."""
+GOODBYE_S: Final = 2.0
+
+
+class Client:
+    """One session of one technician."""
+
+    def __init__(
+        self,
+        config: RccConfig,
+        link: DeepLink,
+        *,
+        identity: Identity,
+        enrolment: Enrolment,
+        pins: Pins,
+        tls: ssl.SSLContext,
+        log: Logger,
+    ) -> None:
+        # Fixed after construction.
+        self._config = config
+        self._identity = identity
+        self._pins = pins
+        self._tls = tls
+        self._log = log
+        self.core = TechnicianSession(link.session, link.ticket, boottime())
+        self._link = ControlLink(LinkSettings(enrolment, identity, tls), self, log)
+        self.finished = asyncio.Event()
+        self.removed = asyncio.Event()
+        self.changed: Callable[[], None] = lambda: None
+        # Of the running session.
+        self._gate: GateClient | None = None
+        self._end: TunnelEnd | None = None
+        self._interface = ""
+        self._tasks: asyncio.TaskGroup | None = None
+        self._clock_moved = asyncio.Event()
+
+    async def run(self) -> None:
+        """From the link to the end of the session; everything is removed afterwards.
+
+        Raises GateUnavailable if the privileged half is not there.
+        """
+        self._gate = await GateClient.connect(Path(self._config.gate_socket), self._gate_event)
+        link = asyncio.create_task(self._link.run(), name="control-link")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self._prepare(self._gate))
+                watches = [
+                    tasks.create_task(self._watch_clock()),
+                    tasks.create_task(self._watch_gate(self._gate)),
+                ]
+                await self.finished.wait()
+                for watch in watches:
+                    watch.cancel()
+        finally:
+            # The gate first: routes of a dead session must not swallow packets.
+            await self._gate.disconnect()
+            if self._end is not None:
+                await self._end.close()
+            await self._link.flushed(GOODBYE_S)
+            link.cancel()
+            await asyncio.gather(link, return_exceptions=True)
+            self.removed.set()
+
+    def disconnect(self) -> None:
+        self._do(self.core.disconnect())
+
+    def status(self) -> ClientStatus:
+        core, grant = self.core, self.core.grant
+        connected = None if core.connected_at is None else boottime() - core.connected_at
+        return ClientStatus(
+            session=core.session,
+            state=core.state,
+            path=core.path,
+            name=grant.name if grant else "",
+            gateway=grant.gateway_name if grant else "",
+            targets=grant.targets if grant else (),
+            interface=self._interface,
+            connected_s=connected,
+            received_bytes=core.received_bytes,
+            sent_bytes=core.sent_bytes,
+            end_reason=core.end_reason,
+            refusal=core.refusal,
+            detail=core.detail,
+        )
+
+    # Events of the control link.
+
+    def link_up(self, welcome: LinkWelcome) -> None:
+        pass
+
+    def link_down(self, detail: str) -> None:
+        if self.core.state in (ClientState.REDEEMING, ClientState.WAITING_FOR_PLANT):
+            self.core.detail = detail
+            self.changed()
+
+    def link_acked(self, body: Body) -> None:
+        pass
+
+    def link_body(self, body: Body, sent_ms: int) -> None:
+        match body:
+            case SessionGrant():
+                pinned = self._pins.known(EndpointId(body.gateway))
+                own = self._identity.public
+                self._do(
+                    self.core.granted(body, sent_ms, boottime(), pinned=pinned, own_identity=own)
+                )
+            case LeaseRenewal():
+                self._do(self.core.lease_renewed(body, sent_ms, boottime()))
+            case SessionRefusal():
+                self._do(self.core.refused(body))
+            case SessionEnd():
+                self._do(self.core.ended_remotely(body))
+            case _:
+                self._log.warning("message_ignored", kind=type(body).__name__)
+
+    # Commands of the core.
+
+    def _do(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case SignAndRedeem(session, ticket, tunnel_key):
+                    signature = self._identity.sign(offer_key_statement(session, tunnel_key))
+                    self._link.send(TicketRedeem(session, ticket, tunnel_key, signature))
+                case PinGateway(gateway, key):
+                    try:
+                        self._pins.pin(EndpointId(gateway), key)
+                    except OSError as exc:
+                        self._do(self.core.failed(f"cannot remember the gateway: {exc.strerror}"))
+                        return
+                case OpenTunnel(grant):
+                    if self._tasks is not None:
+                        self._tasks.create_task(self._open(grant))
+                case RenewRelays(relays):
+                    if self._end is not None:
+                        self._end.renew(relays)
+                case Tell(body):
+                    self._link.send(body)
+                case Finish():
+                    self.finished.set()
+        self._clock_moved.set()
+        self.changed()
+
+    async def _prepare(self, gate: GateClient) -> None:
+        try:
+            tunnel_key = await gate.prepare(self.core.session)
+        except (GateRefused, GateUnavailable) as exc:
+            self._do(self.core.failed(str(exc)))
+        else:
+            self._do(self.core.prepared(tunnel_key))
+
+    async def _open(self, grant: SessionGrant) -> None:
+        if self._gate is None:
+            raise AssertionError("a session opens only while its gate is connected; see run()")
+        self._end = TunnelEnd(
+            grant.session, Side.TECHNICIAN, self._identity, grant.relays, self._tls, self._log
+        )
+        try:
+            endpoint_port = await self._end.start()
+            opened = await self._gate.open(
+                Open(
+                    grant.session,
+                    grant.peer.tunnel_key,
+                    grant.link.technician,
+                    grant.link.gateway,
+                    endpoint_port,
+                    tuple(Allow(t.address, t.protocol, t.port) for t in grant.targets),
+                    self._config.mtu,
+                )
+            )
+        except (GateRefused, GateUnavailable) as exc:
+            self._do(self.core.failed(str(exc)))
+        else:
+            self._interface = opened.interface
+            self._end.wireguard_listens(opened.listen_port)
+            self._do(self.core.opened())
+
+    # Tasks.
+
+    async def _watch_clock(self) -> None:
+        while True:
+            now = boottime()
+            self._do(self.core.due(now))
+            self._clock_moved.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self.core.deadline() - now)):
+                    await self._clock_moved.wait()
+
+    async def _watch_gate(self, gate: GateClient) -> None:
+        next_renewal = 0.0
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                if self.core.state in (ClientState.CONNECTING, ClientState.CONNECTED):
+                    if loop.time() >= next_renewal:
+                        next_renewal = loop.time() + RENEW_S
+                        await gate.renew((self.core.session,))
+                    measured = self.core.measured(await gate.measure(), boottime())
+                    if measured:
+                        self._do(measured)
+                await gate.wait_lost(MEASURE_S)
+        except (GateRefused, GateUnavailable) as exc:
+            self._do(self.core.failed(str(exc)))
+
+    def _gate_event(self, event: Tampered | Gone) -> None:
+        self._do(self.core.failed(event.detail))

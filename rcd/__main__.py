@@ -1,0 +1,64 @@
+"""`rcd`: run the gateway daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rcd.access_store import AccessStore, boot_id
+from rcd.config import DEFAULT_PATH, RcdConfig
+from rcd.daemon import Daemon
+from rcd.local_api import LocalApi
+from rcd.records import Records
+from rclib.runtime.local import serve_local
+from rclib.runtime.service import Service, run_service
+from rclib.runtime.tlsfiles import client_context
+from rclib.tunnel.audit_spool import AuditSpool
+from rclib.tunnel.enrolment import load_enrolment, load_or_make_identity
+from rclib.tunnel.pins import Pins
+
+if TYPE_CHECKING:
+    from rclib.runtime.context import Context
+
+
+async def run(config: RcdConfig, ctx: Context) -> None:
+    state = Path(config.state_dir)
+    identity = load_or_make_identity(state)
+    tls = client_context(Path(config.ca_file) if config.ca_file else None)
+    access = AccessStore(state / "access.json", boot_id())
+    if access.damage:
+        ctx.log.error("access_state_damaged", reason=access.damage, effect="OFF")
+    records = Records(AuditSpool(state / "audit.spool"), ctx.log)
+    pins = Pins(state / "pins.json")
+    daemon = Daemon(
+        config, ctx, identity=identity, access=access, records=records, pins=pins, tls=tls
+    )
+    daemon.enrolment = load_enrolment(state)
+    await ctx.serve_status(config.status)
+    listening, api = asyncio.Event(), LocalApi(daemon, records, state, tls)
+    server = ctx.tasks.create_task(
+        serve_local(
+            Path(config.socket),
+            api.serve,
+            allowed_uids=None,
+            group=config.socket_group,
+            stopping=ctx.stopping,
+            listening=listening,
+            program="rcd",
+        )
+    )
+    ctx.tasks.create_task(listening.wait()).add_done_callback(
+        lambda _: ctx.ready(f"access is {access.state.mode}")
+    )
+    await daemon.run()
+    await server
+
+
+def main() -> int:
+    return run_service(Service("rcd", __doc__ or "", RcdConfig, run, DEFAULT_PATH))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,376 @@
+"""The gateway daemon around its pure core: carries out commands, feeds events, keeps the clock.
+
+Tasks, one each: the gate's connection (with the renewal of the allow-set), the control link
+(only while access is ON), the clock. Everything else happens in their callbacks, so that no two
+events are ever handled at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from rcd.commands import (
+    CloseTunnel,
+    Command,
+    OpenTunnel,
+    PinIdentity,
+    PrepareTunnel,
+    Record,
+    RenewRelays,
+    SendAnswer,
+    Tell,
+)
+from rcd.gate_link import GateLink
+from rcd.metrics import Metrics
+from rcd.sessions import Sessions, refuse
+from rclib.runtime.clock import boottime, wall_ms
+from rclib.tunnel.control_link import ControlLink, LinkSettings
+from rclib.tunnel.gate_client import GateRefused, GateUnavailable
+from rclib.tunnel.tunnel_end import TunnelEnd
+from rclib.wire.access import AccessMode
+from rclib.wire.audit import AuditAction
+from rclib.wire.control import (
+    AuditBatch,
+    Body,
+    GatewayState,
+    LeaseRenewal,
+    LinkWelcome,
+    SessionAnswer,
+    SessionEnd,
+    SessionOffer,
+)
+from rclib.wire.gate import Allow, Open
+from rclib.wire.identity import Side, answer_key_statement
+from rclib.wire.ids import EndpointId, SessionId
+from rclib.wire.local import LinkState
+from rclib.wire.session import EndReason, RefusalReason
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Coroutine
+
+    from rcd.access_store import AccessStore
+    from rcd.config import RcdConfig
+    from rcd.records import Records
+    from rclib.runtime.context import Context
+    from rclib.tunnel.enrolment import Enrolment, Identity
+    from rclib.tunnel.pins import Pins
+    from rclib.wire.gate import TunnelCounters
+
+GOODBYE_S: Final = 0.5
+"""For the control plane to hear that the plant went OFF, after everything is closed."""
+CLOSE_S: Final = 2.0
+"""Within which everything of a session is gone; what then still hangs has no rules left."""
+
+SESSION_CLOSE_FAILED = "session_close_failed"
+COMMAND_REFUSED = "command_refused"
+
+
+class Daemon:
+    """One gateway."""
+
+    def __init__(
+        self,
+        config: RcdConfig,
+        ctx: Context,
+        *,
+        identity: Identity,
+        access: AccessStore,
+        records: Records,
+        pins: Pins,
+        tls: ssl.SSLContext,
+    ) -> None:
+        # Fixed after construction.
+        self._config = config
+        self._ctx = ctx
+        self.identity = identity
+        self.access = access
+        self._records = records
+        self._pins = pins
+        self._tls = tls
+        self.gate = GateLink(config, ctx, self)
+        self._metrics = Metrics(ctx.metrics)
+        # The state, changed in callbacks of the loop only.
+        self.sessions = Sessions(
+            max_sessions=config.max_sessions, technician_grace_s=config.technician_grace_s
+        )
+        self.enrolment: Enrolment | None = None
+        self.link_detail = ""
+        self._ends: dict[SessionId, TunnelEnd] = {}
+        self._work: dict[asyncio.Task[None], SessionId] = {}
+        self._link: ControlLink | None = None
+        self._link_task: asyncio.Task[None] | None = None
+        self._clock_moved = asyncio.Event()
+
+    # The switch.
+
+    @property
+    def is_on(self) -> bool:
+        return self.access.is_on(boottime())
+
+    async def turn_on(self, duration_s: int | None, by: str) -> None:
+        """Raises OSError if it cannot be kept; then it is as before."""
+        self.access.turn_on(duration_s, by, boottime(), wall_ms())
+        self._records.write(
+            AuditAction.ACCESS_CHANGED,
+            actor=by,
+            detail={
+                "access": self.access.state.mode.value,
+                "duration_s": "" if duration_s is None else str(duration_s),
+            },
+        )
+        self._sync_link()
+        self._tell_state()
+
+    async def turn_off(self, by: str, action: AuditAction = AuditAction.ACCESS_CHANGED) -> None:
+        """Close everything, then the link. Raises OSError if a restart could undo it."""
+        fault: OSError | None = None
+        try:
+            self.access.turn_off(by, wall_ms())
+        except OSError as exc:
+            fault = exc
+        self._records.write(action, actor=by, detail={"access": AccessMode.OFF.value})
+        await self.end(None, EndReason.PLANT_OFF, actor=by)
+        await self._stop_link()
+        if fault is not None:
+            raise fault
+
+    async def end(
+        self, session: SessionId | None, reason: EndReason, *, actor: str = "", detail: str = ""
+    ) -> None:
+        """End one session or all, and wait until nothing is left of them."""
+        if session is None:
+            self._do(self.sessions.end_all(reason, actor=actor, detail=detail))
+        else:
+            self._do(self.sessions.end(session, reason, actor=actor, detail=detail))
+        closing = [task for task, of in self._work.items() if session in (None, of)]
+        if closing:
+            await asyncio.wait(closing, timeout=CLOSE_S)
+
+    def enrolled(self, enrolment: Enrolment) -> None:
+        self.enrolment = enrolment
+        self._sync_link()
+
+    # Tasks.
+
+    async def run(self) -> None:
+        """Live until the process is asked to stop, then close everything."""
+        self._records.write(AuditAction.GATEWAY_STARTED)
+        gate = self._ctx.tasks.create_task(self.gate.run(), name="gate")
+        clock = self._ctx.tasks.create_task(self._watch_clock(), name="clock")
+        self._sync_link()
+        await self._ctx.stopping.wait()
+        await self.end(None, EndReason.GATEWAY_GONE)
+        await self._stop_link()
+        for task in (clock, gate):
+            task.cancel()
+        await asyncio.gather(clock, gate, return_exceptions=True)
+
+    async def _watch_clock(self) -> None:
+        """End what the clock ends: leases, sessions, and access that was ON until now."""
+        while True:
+            now = boottime()
+            if self.access.state.mode is AccessMode.ON_UNTIL and not self.access.is_on(now):
+                with suppress(OSError):  # expired stays expired, whatever the disk says
+                    await self.turn_off("", AuditAction.ACCESS_EXPIRED)
+            self._do(self.sessions.due(now))
+            deadlines = [self.sessions.deadline()]
+            left = self.access.remaining_s(now)
+            deadlines.append(None if left is None else now + left)
+            next_due = min((d for d in deadlines if d is not None), default=None)
+            self._clock_moved.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if next_due is None else max(0, next_due - now)):
+                    await self._clock_moved.wait()
+
+    # Events of the gate.
+
+    def gate_measured(self, tunnels: tuple[TunnelCounters, ...]) -> None:
+        self._do(self.sessions.measured(tunnels, boottime()))
+
+    def gate_expired(self, sessions: tuple[SessionId, ...]) -> None:
+        """The kernel closed the door before the renewal came; it stays closed."""
+        for session in sessions:
+            self._do(self.sessions.end(session, EndReason.GATE_FAILED, detail="renewed too late"))
+
+    def gate_lost(self, detail: str) -> None:
+        self._do(self.sessions.end_all(EndReason.GATE_FAILED, detail=detail))
+
+    def gate_tampered(self, detail: str) -> None:
+        self._records.write(AuditAction.RULESET_MISMATCH, detail={"detail": detail})
+        self._do(self.sessions.end_all(EndReason.RULESET_MISMATCH, detail=detail))
+
+    def gate_gone(self, session: SessionId, detail: str) -> None:
+        self._do(self.sessions.end(session, EndReason.GATE_FAILED, detail=detail))
+
+    # Events of the control link.
+
+    @property
+    def link_state(self) -> LinkState:
+        if self.enrolment is None:
+            return LinkState.NOT_ENROLLED
+        if self._link is None:
+            return LinkState.OFF
+        return LinkState.ONLINE if self._link.is_up else LinkState.CONNECTING
+
+    def link_up(self, welcome: LinkWelcome) -> None:
+        self.link_detail = ""
+        self._records.stored(welcome.audit_seq)
+        if self._link is not None:
+            self._link.discard(AuditBatch, GatewayState)
+        self._tell_state()
+        self._records.begin_upload(self._tell)
+
+    def link_down(self, detail: str) -> None:
+        self.link_detail = detail
+        self._records.stop_upload()
+
+    def link_acked(self, body: Body) -> None:
+        if isinstance(body, AuditBatch):
+            self._records.stored(body.events[-1].seq)
+            self._records.begin_upload(self._tell)
+
+    def link_body(self, body: Body, sent_ms: int) -> None:
+        match body:
+            case SessionOffer():
+                self._do(self._consider(body, sent_ms))
+            case LeaseRenewal():
+                self._do(self.sessions.lease_renewed(body, sent_ms, boottime()))
+            case SessionEnd(session, reason):
+                self._do(self.sessions.end(session, reason))
+            case _:
+                # A newer control plane may say more; nothing unknown has an effect here.
+                self._ctx.log.warning("message_ignored", kind=type(body).__name__)
+
+    def _consider(self, offer: SessionOffer, sent_ms: int) -> list[Command]:
+        if not self.is_on:
+            return refuse(offer, RefusalReason.ACCESS_OFF, "remote access is OFF at the plant")
+        if self._records.fault:
+            return refuse(offer, RefusalReason.STORAGE, self._records.fault)
+        pinned = self._pins.known(EndpointId(offer.technician.client))
+        return self.sessions.offered(offer, sent_ms, boottime(), pinned=pinned)
+
+    # Commands of the core.
+
+    def _do(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case PinIdentity():
+                    self._pin(command)
+                case PrepareTunnel(session):
+                    self._start(session, self._prepare(session))
+                case OpenTunnel(offer):
+                    self._start(offer.session, self._open(offer))
+                case SendAnswer():
+                    self._answer(command)
+                case RenewRelays(session, relays):
+                    if session in self._ends:
+                        self._ends[session].renew(relays)
+                case CloseTunnel(session):
+                    self._start(session, self._close(session))
+                case Tell(body):
+                    self._tell(body)
+                case Record(action, session, actor, detail):
+                    self._records.write(action, session=session, actor=actor, detail=detail)
+        self._metrics.show(self, record_fault=bool(self._records.fault))
+        self._clock_moved.set()
+
+    def _start(self, session: SessionId, work: Coroutine[None, None, None]) -> None:
+        task = self._ctx.tasks.create_task(work, name=f"{session}")
+        self._work[task] = session
+        task.add_done_callback(self._work.pop)
+
+    def _pin(self, command: PinIdentity) -> None:
+        try:
+            self._pins.pin(command.endpoint, command.key)
+        except OSError as exc:
+            # Unpinned, the next key would be accepted as the first: not on this gateway.
+            self._records.fault = f"the gateway's disk takes no data: {exc.strerror}"
+        self._records.write(AuditAction.IDENTITY_PINNED, detail={"endpoint": command.endpoint})
+
+    async def _prepare(self, session: SessionId) -> None:
+        try:
+            tunnel_key = await self.gate.client.prepare(session)
+        except (GateRefused, GateUnavailable) as exc:
+            self._gate_refused(session, exc)
+        else:
+            self._do(self.sessions.prepared(session, tunnel_key))
+
+    async def _open(self, offer: SessionOffer) -> None:
+        end = TunnelEnd(
+            offer.session, Side.GATEWAY, self.identity, offer.relays, self._tls, self._ctx.log
+        )
+        self._ends[offer.session] = end
+        try:
+            endpoint_port = await end.start()
+            opened = await self.gate.client.open(
+                Open(
+                    offer.session,
+                    offer.peer.tunnel_key,
+                    offer.link.gateway,
+                    offer.link.technician,
+                    endpoint_port,
+                    tuple(Allow(t.address, t.protocol, t.port) for t in offer.targets),
+                    self._config.mtu,
+                )
+            )
+        except (GateRefused, GateUnavailable) as exc:
+            self._gate_refused(offer.session, exc)
+        else:
+            end.wireguard_listens(opened.listen_port)
+            self._do(self.sessions.opened(offer.session, opened.interface, opened.backend))
+
+    async def _close(self, session: SessionId) -> None:
+        # The gate first: it is what keeps the plant shut.
+        try:
+            await self.gate.client.close(session)
+        except (GateRefused, GateUnavailable) as exc:
+            self._ctx.log.warning(SESSION_CLOSE_FAILED, session=session, detail=str(exc))
+        end = self._ends.pop(session, None)
+        if end is not None:
+            await end.close()
+
+    def _gate_refused(self, session: SessionId, exc: GateRefused | GateUnavailable) -> None:
+        error = exc.error if isinstance(exc, GateRefused) else None
+        self._ctx.log.warning(COMMAND_REFUSED, session=session, detail=str(exc))
+        self._do(self.sessions.refused_by_gate(session, error, str(exc)))
+
+    def _answer(self, command: SendAnswer) -> None:
+        offer, peer = command.offer, command.offer.peer
+        signed = answer_key_statement(
+            offer.session, command.tunnel_key, peer.identity_key, peer.tunnel_key
+        )
+        signature = self.identity.sign(signed)
+        self._tell(SessionAnswer(offer.session, command.tunnel_key, signature))
+
+    # The link.
+
+    def _tell(self, body: Body) -> None:
+        """Without a link there is nobody to tell; the next GatewayState says what is open."""
+        if self._link is not None:
+            self._link.send(body)
+
+    def _tell_state(self) -> None:
+        if self._link is not None and self._link.is_up:
+            state = self.access.state
+            opened = tuple(s.offer.session for s in self.sessions.open)
+            self._link.send(GatewayState(state.mode, state.until_ms, (), opened))
+
+    def _sync_link(self) -> None:
+        if self._link_task is None and self.is_on and self.enrolment is not None:
+            settings = LinkSettings(self.enrolment, self.identity, self._tls)
+            self._link = ControlLink(settings, self, self._ctx.log)
+            self._link_task = self._ctx.tasks.create_task(self._link.run(), name="control-link")
+        self._clock_moved.set()
+
+    async def _stop_link(self) -> None:
+        """Say goodbye if the link is up, then be silent: OFF means no packet to anyone."""
+        link, task = self._link, self._link_task
+        if link is None or task is None:
+            return
+        await link.flushed(GOODBYE_S)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        self._link = self._link_task = None

@@ -1,0 +1,112 @@
+"""rcd's connection to the gate: kept up, and with it the allow-set.
+
+A session lives as long as this task renews it. If the task hangs or dies, the kernel closes the
+door after LIFETIME_S without anybody's help; that is why the watchdog is fed from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from rclib.tunnel.gate_client import GateClient, GateRefused, GateUnavailable
+from rclib.wire.gate import RENEW_S, Gone, Tampered
+
+if TYPE_CHECKING:
+    from rcd.config import RcdConfig
+    from rcd.sessions import Sessions
+    from rclib.runtime.context import Context
+    from rclib.wire.gate import TunnelCounters
+    from rclib.wire.ids import SessionId
+
+MEASURE_S: Final = 0.5
+RETRY_S: Final = 1.0
+
+GATE_READY = "gate_ready"
+GATE_LOST = "gate_lost"
+
+
+class GateHandler(Protocol):
+    """What the daemon does with the gate's events."""
+
+    sessions: Sessions
+
+    def gate_measured(self, tunnels: tuple[TunnelCounters, ...]) -> None: ...
+    def gate_expired(self, sessions: tuple[SessionId, ...]) -> None: ...
+    def gate_lost(self, detail: str) -> None: ...
+    def gate_tampered(self, detail: str) -> None: ...
+    def gate_gone(self, session: SessionId, detail: str) -> None: ...
+
+
+class GateLink:
+    """Connects, renews, measures; reconnects for ever."""
+
+    def __init__(self, config: RcdConfig, ctx: Context, handler: GateHandler) -> None:
+        self._path = Path(config.gate_socket)
+        self._ctx = ctx
+        self._handler = handler
+        self._client: GateClient | None = None
+        self.detail = "not connected yet"
+
+    @property
+    def is_ready(self) -> bool:
+        return self._client is not None
+
+    @property
+    def client(self) -> GateClient:
+        """The connected gate; raises GateUnavailable."""
+        if self._client is None:
+            raise GateUnavailable(f"rcd-gate does not answer: {self.detail}")
+        return self._client
+
+    async def run(self) -> None:
+        said = ""
+        while True:
+            try:
+                await self._one_connection()
+            except GateUnavailable as exc:
+                self.detail = str(exc)
+                was_ready, self._client = self._client is not None, None
+                if self.detail != said:
+                    self._ctx.log.warning(GATE_LOST, detail=self.detail)
+                    said = self.detail
+                if was_ready:
+                    self._handler.gate_lost(self.detail)
+            # The gate is away, not rcd: the watchdog is not the cure, and nothing is open.
+            self._ctx.healthy()
+            await asyncio.sleep(RETRY_S)
+
+    async def _one_connection(self) -> None:
+        client = await GateClient.connect(self._path, self._event)
+        try:
+            self._client, self.detail = client, ""
+            self._ctx.log.info(GATE_READY)
+            next_renewal = 0.0
+            loop = asyncio.get_running_loop()
+            while True:
+                if loop.time() >= next_renewal:
+                    next_renewal = loop.time() + RENEW_S
+                    await self._renew(client)
+                    self._ctx.healthy()
+                if self._handler.sessions.open:
+                    self._handler.gate_measured(await client.measure())
+                await client.wait_lost(MEASURE_S)
+        except GateRefused as exc:
+            raise GateUnavailable(str(exc)) from None
+        finally:
+            await client.disconnect()
+
+    async def _renew(self, client: GateClient) -> None:
+        sessions = tuple(s.offer.session for s in self._handler.sessions.open if s.is_open)
+        if sessions:
+            expired = await client.renew(sessions)
+            if expired:
+                self._handler.gate_expired(expired)
+
+    def _event(self, event: Tampered | Gone) -> None:
+        match event:
+            case Tampered(detail):
+                self._handler.gate_tampered(detail)
+            case Gone(session, detail):
+                self._handler.gate_gone(session, detail)

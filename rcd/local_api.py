@@ -1,0 +1,161 @@
+"""rcd's local API: the switch and the view for the plant's page (docs/protocol/local.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rclib.runtime.clock import boottime
+from rclib.runtime.local import Connection, LocalProtocolError, PeerGone
+from rclib.tunnel.enrolment import EnrolmentFailedError, enrol
+from rclib.wire.access import AccessMode
+from rclib.wire.audit import AuditAction
+from rclib.wire.errors import DecodeError
+from rclib.wire.local import (
+    EndSession,
+    Enrol,
+    Failed,
+    GateState,
+    GetStatus,
+    LoginOutcome,
+    RecordLogin,
+    Request,
+    RequestError,
+    Response,
+    SessionStatus,
+    SetAccess,
+    Status,
+    decode_request,
+    encode,
+)
+from rclib.wire.session import EndReason
+
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
+
+    from rcd.daemon import Daemon
+    from rcd.records import Records
+    from rcd.sessions import Session
+
+_LOGINS: Final = {
+    LoginOutcome.SUCCEEDED: AuditAction.AMS_LOGIN_SUCCEEDED,
+    LoginOutcome.FAILED: AuditAction.AMS_LOGIN_FAILED,
+    LoginOutcome.PASSWORD_CHANGED: AuditAction.AMS_PASSWORD_CHANGED,
+}
+
+
+class LocalApi:
+    """Answers one request after the other on each connection."""
+
+    def __init__(
+        self, daemon: Daemon, records: Records, state_dir: Path, tls: ssl.SSLContext
+    ) -> None:
+        self._daemon = daemon
+        self._records = records
+        self._state_dir = state_dir
+        self._tls = tls
+
+    async def serve(self, connection: Connection) -> None:
+        try:
+            while (line := await connection.receive()) is not None:
+                await connection.send(encode(await self._answer(line)))
+        except LocalProtocolError as exc:
+            await connection.send(encode(Failed(RequestError.MALFORMED, str(exc))))
+        except PeerGone:
+            pass  # a browser tab was closed; nothing hangs on its answer
+
+    async def _answer(self, line: bytes) -> Response:
+        try:
+            request = decode_request(line)
+        except DecodeError as exc:
+            return Failed(RequestError.MALFORMED, str(exc))
+        try:
+            return await self._carry_out(request)
+        except OSError as exc:
+            return Failed(
+                RequestError.STORAGE,
+                f"the gateway's disk does not take it ({exc.strerror or exc}); "
+                "make room and try again",
+            )
+
+    async def _carry_out(self, request: Request) -> Response:
+        match request:
+            case GetStatus():
+                pass
+            case SetAccess(AccessMode.OFF, by):
+                await self._daemon.turn_off(by)
+            case SetAccess(mode, by, duration_s):
+                if (mode is AccessMode.ON_UNTIL) is (duration_s is None):
+                    return Failed(
+                        RequestError.MALFORMED, "duration_s belongs to on_until, and only there"
+                    )
+                await self._daemon.turn_on(duration_s, by)
+            case EndSession(session, by):
+                if self._daemon.sessions.get(session) is None:
+                    return Failed(RequestError.UNKNOWN_SESSION, "this session is not open here")
+                await self._daemon.end(session, EndReason.PLANT_KILLED, actor=by)
+            case Enrol(server, code, by):
+                failed = await self._enrol(server, code, by)
+                if failed is not None:
+                    return failed
+            case RecordLogin(outcome, by):
+                self._records.write(_LOGINS[outcome], actor=by)
+        return self.status()
+
+    async def _enrol(self, server: str, code: str, by: str) -> Failed | None:
+        if self._daemon.enrolment is not None:
+            return Failed(
+                RequestError.ALREADY_ENROLLED,
+                f"this gateway belongs to {self._daemon.enrolment.server}",
+            )
+        identity = self._daemon.identity
+        try:
+            enrolment = await enrol(self._state_dir, identity, server, code, self._tls)
+        except EnrolmentFailedError as exc:
+            return Failed(RequestError.ENROL_FAILED, str(exc))
+        self._records.write(
+            AuditAction.ENROLMENT_REDEEMED,
+            actor=by,
+            detail={"server": enrolment.server, "endpoint": enrolment.endpoint},
+        )
+        self._daemon.enrolled(enrolment)
+        return None
+
+    def status(self) -> Status:
+        daemon, now = self._daemon, boottime()
+        state, enrolment = daemon.access.state, daemon.enrolment
+        return Status(
+            access=state.mode,
+            is_on=daemon.is_on,
+            remaining_s=daemon.access.remaining_s(now),
+            changed_by=state.changed_by,
+            changed_ms=state.changed_ms,
+            link=daemon.link_state,
+            gate=GateState.READY if daemon.gate.is_ready else GateState.UNREACHABLE,
+            fingerprint=daemon.identity.fingerprint,
+            link_detail=daemon.link_detail[:500],
+            gate_detail=daemon.gate.detail[:500],
+            endpoint=enrolment.endpoint if enrolment else None,
+            name=enrolment.name if enrolment else "",
+            organisation=enrolment.organisation if enrolment else "",
+            server=enrolment.server if enrolment else "",
+            sessions=tuple(_shown(session, now) for session in daemon.sessions.open),
+        )
+
+
+def _shown(session: Session, now: float) -> SessionStatus:
+    offer = session.offer
+    return SessionStatus(
+        session=offer.session,
+        name=offer.name,
+        user=offer.technician.user,
+        organisation=offer.technician.organisation,
+        reason=offer.reason,
+        targets=offer.targets,
+        path=session.path,
+        since_ms=session.since_ms,
+        lease_remaining_s=max(0.0, session.lease_until - now),
+        remaining_s=max(0.0, session.not_after - now),
+        received_bytes=session.received_bytes,
+        sent_bytes=session.sent_bytes,
+    )
