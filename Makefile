@@ -1,0 +1,48 @@
+# make setup | demo | test | test-slow | lint | lock | clean
+# Every target that needs the virtual environment makes it first; `make demo` and `make test`
+# are all a fresh Debian or Ubuntu machine needs.
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+
+.PHONY: setup demo test test-slow test-kernel lint format lock clean bench-stund bench-chain bench-relayd
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml setup.sh
+	bash setup.sh $(VENV)
+	touch $@
+
+demo: setup
+	$(PYTHON) -m testbed.demo $(if $(ONCE),--once)
+
+test: setup lint
+	$(PYTHON) -m pytest -m "not slow and not kernel"
+
+test-slow: setup
+	$(PYTHON) -m pytest -m slow --timeout=1200
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: setup
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+# The lock names no index: whichever one pip is set up for serves it.
+lock: setup
+	$(PYTHON) -m pip install -q uv
+	$(VENV)/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -q -o requirements.lock
+
+bench-stund: setup
+	$(PYTHON) bench/stund.py
+
+bench-chain: setup
+	$(PYTHON) bench/chain.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
