@@ -115,7 +115,7 @@ def _decode(type_: type, value: Any, base: Path | None) -> Any:  # noqa: ANN401 
 
 
 def _encode(value: Any) -> Any:  # noqa: ANN401 -- msgspec's hook
-    if isinstance(value, Secret | Endpoint | Path | _TEXTUAL_TYPES):
+    if isinstance(value, (Secret, Endpoint, Path, *_TEXTUAL_TYPES)):
         return str(value)
     raise NotImplementedError(
         f"configuration fields of type {type(value).__name__} are not supported"

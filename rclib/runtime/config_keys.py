@@ -82,15 +82,13 @@ def _fits(member: inspect.Type, value: object) -> bool:
 
 
 def _hint(key: str, siblings: list[str], root: inspect.Type) -> str:
+    name = _last(key)
     # A misspelt key is likelier than one in the wrong table, so its neighbours come first.
     for candidates in (siblings, list(_all_keys(root, ""))):
-        near = difflib.get_close_matches(key, candidates, n=1, cutoff=0.7)
+        by_name = {_last(candidate): candidate for candidate in reversed(candidates)}
+        near = difflib.get_close_matches(name, by_name, n=1)
         if near:
-            return f"did you mean {near[0]!r}?"
-    name = key.rpartition(".")[2]
-    for candidate in _all_keys(root, ""):
-        if candidate.rpartition(".")[2] == name:
-            return f"did you mean {candidate!r}?"
+            return f"did you mean {by_name[near[0]]!r}?"
     return f"known here: {', '.join(siblings) or 'nothing'}"
 
 
@@ -114,3 +112,7 @@ def _all_keys(type_: inspect.Type, path: str) -> Iterator[str]:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]

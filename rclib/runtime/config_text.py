@@ -50,7 +50,9 @@ def _value(value: object) -> str:
         case list() | tuple():
             return f"[{', '.join(_value(item) for item in value)}]"
         case dict():
-            items = (f"{_key(key)} = {_value(item)}" for key, item in value.items())
+            items = (
+                f"{_key(key)} = {_value(item)}" for key, item in value.items() if item is not None
+            )
             return f"{{ {', '.join(items)} }}"
         case _:  # int; float, whose inf and nan TOML spells the same
             return repr(value)

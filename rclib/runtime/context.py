@@ -115,7 +115,7 @@ async def open_context(
                     health=Health(stale_after_s=stale_after_s),
                     cleanup=cleanup,
                 )
-                raise _ServiceReturned  # noqa: TRY301 -- a task group cancels what is left only for an exception
+                raise _ServiceReturned  # a task group cancels what is left only for an exception
         except* _ServiceReturned:
             pass
 

@@ -214,14 +214,15 @@ class _Server:
                 sock, _ = await loop.sock_accept(listener)
             except OSError as exc:
                 # Out of file descriptors or memory: the connection stays in the queue.
-                self._log.error("accept", ACCEPT_FAILED, reason=exc)
+                self._log.error(ACCEPT_FAILED, once_per=exc.errno, reason=exc)
                 await asyncio.sleep(ACCEPT_PAUSE_S)
                 continue
             peer = _peer_of(sock)
             refusal = self._refusal(peer)
             if refusal is not None:
                 sock.close()
-                self._log.warning((refusal, peer.uid), PEER_REFUSED, peer=peer, reason=refusal)
+                once = (refusal, peer.uid)
+                self._log.warning(PEER_REFUSED, once_per=once, peer=peer, reason=refusal)
                 continue
             handler = tasks.create_task(self._handle(sock, peer))
             self._handlers[handler] = sock
@@ -258,10 +259,11 @@ class _Server:
             connection.abort()
             raise
         except (LocalProtocolError, PeerGone) as exc:
-            key = (type(exc).__name__, peer.uid)
-            self._log.warning(key, PEER_FAULTED, peer=peer, reason=exc)
+            once = (type(exc).__name__, peer.uid)
+            self._log.warning(PEER_FAULTED, once_per=once, peer=peer, reason=exc)
         except Exception as exc:  # noqa: BLE001 -- one connection's fault must not end the others
-            self._log.error(type(exc).__name__, CONNECTION_FAILED, peer=peer, exc_info=exc)
+            once = (type(exc).__name__, peer.uid)
+            self._log.error(CONNECTION_FAILED, once_per=once, peer=peer, exc_info=exc)
         finally:
             await connection.close()
 

@@ -99,7 +99,7 @@ class RateGate:
 
 
 class RateLimitedLogger:
-    """Logs an event once per key and interval, with the number held back in between.
+    """Logs an event once per `once_per` and interval, with the number held back in between.
 
     For everything a peer can provoke at will.
     """
@@ -116,20 +116,20 @@ class RateLimitedLogger:
         self._gate = RateGate(interval_s, max_keys=max_keys)
         self._clock = clock
 
-    def info(self, key: Hashable, event: str, **fields: object) -> None:
+    def info(self, event: str, *, once_per: Hashable, **fields: object) -> None:
         """Log a state change that a peer can repeat."""
-        self._emit(logging.INFO, key, event, fields)
+        self._emit(logging.INFO, event, once_per, fields)
 
-    def warning(self, key: Hashable, event: str, **fields: object) -> None:
+    def warning(self, event: str, *, once_per: Hashable, **fields: object) -> None:
         """Log a fault of a peer."""
-        self._emit(logging.WARNING, key, event, fields)
+        self._emit(logging.WARNING, event, once_per, fields)
 
-    def error(self, key: Hashable, event: str, **fields: object) -> None:
+    def error(self, event: str, *, once_per: Hashable, **fields: object) -> None:
         """Log a fault of our own; `exc_info=exc` adds the traceback."""
-        self._emit(logging.ERROR, key, event, fields)
+        self._emit(logging.ERROR, event, once_per, fields)
 
-    def _emit(self, level: int, key: Hashable, event: str, fields: dict[str, object]) -> None:
-        held_back = self._gate.admit(key, self._clock())
+    def _emit(self, level: int, event: str, key: Hashable, fields: dict[str, object]) -> None:
+        held_back = self._gate.admit((event, key), self._clock())
         if held_back is None:
             return
         if held_back:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Any, Final
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -14,12 +13,30 @@ MAX_PORT: Final = 65535
 _ENDPOINT = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<v4>[^:\[\]]*)):(?P<port>[0-9]{1,5})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An IP address and a port; port 0 asks the kernel for a free one."""
+    """An IP address and a port; port 0 asks the kernel for a free one.
 
-    host: IpAddress
-    port: int
+    A value object by hand: msgspec would read a dataclass as a table of its own,
+    and configurations write endpoints as text.
+    """
+
+    __match_args__ = ("host", "port")
+    __slots__ = ("host", "port")
+
+    def __init__(self, host: IpAddress, port: int) -> None:
+        self.host: Final = host
+        self.port: Final = port
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Endpoint):
+            return NotImplemented
+        return (self.host, self.port) == (other.host, other.port)
+
+    def __hash__(self) -> int:
+        return hash((self.host, self.port))
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self})"
 
     def __str__(self) -> str:
         if isinstance(self.host, ipaddress.IPv6Address):

@@ -170,7 +170,8 @@ class Supervisor:
         def report(_loop: asyncio.AbstractEventLoop, report: dict[str, Any]) -> None:
             error = report.get("exception")
             message = report["message"]
-            log.error((type(error), message), CALLBACK_FAILED, reason=message, exc_info=error)
+            once = (type(error).__name__, message)
+            log.error(CALLBACK_FAILED, once_per=once, reason=message, exc_info=error)
 
         return report
 

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rclib.runtime.errors import FileTooLargeError
+from rclib.runtime.files import read_bounded, write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Let no file of this process grow beyond 64 bytes: write(2) fails as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_new_file_has_the_data_and_the_mode(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+
+    write_atomic(path, b"data", 0o640)
+
+    assert path.read_bytes() == b"data"
+    assert path.stat().st_mode & 0o7777 == 0o640
+
+
+def test_the_mode_is_private_unless_said_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.write_bytes(b"old")
+    path.chmod(0o644)
+
+    write_atomic(path, b"new")
+
+    assert path.stat().st_mode & 0o7777 == 0o600
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, full_disk: None) -> None:
+    path = tmp_path / "state"
+    path.write_bytes(b"old")
+
+    with pytest.raises(OSError, match="too large"):
+        write_atomic(path, b"x" * 65)
+
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_rename_that_is_not_possible_leaves_no_temporary_file(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        write_atomic(path, b"data")
+
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_with_the_old_file_open_keeps_the_old_version(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.write_bytes(b"old version")
+    with path.open("rb", buffering=0) as reader:
+        assert reader.read(3) == b"old"
+        write_atomic(path, b"new version")
+
+        assert reader.read() == b" version"
+    assert path.read_bytes() == b"new version"
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    before = set(Path("/proc/self/fd").iterdir())
+    for _ in range(3):
+        write_atomic(tmp_path / "state", b"data")
+
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+@given(size=st.integers(0, 40), limit=st.integers(0, 40))
+def test_a_file_is_read_whole_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, size: int, limit: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "bounded"
+    path.write_bytes(b"x" * size)
+
+    if size <= limit:
+        assert read_bounded(path, limit) == b"x" * size
+    else:
+        with pytest.raises(FileTooLargeError, match=f"{limit} bytes"):
+            read_bounded(path, limit)
+
+
+def test_a_device_without_end_is_refused() -> None:
+    with pytest.raises(FileTooLargeError):
+        read_bounded(Path("/dev/zero"), 1000)
