@@ -1,0 +1,79 @@
+"""controld's configuration: one TOML file, written by `controld init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from rclib.runtime.config import Config
+from rclib.runtime.http_status import StatusConfig
+from rclib.runtime.net import Endpoint
+from rclib.runtime.secret import SecretBytes
+from rclib.wire.control import Url
+from rclib.wire.ids import RelayId
+
+HostName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.:-]{1,255}\Z")]
+Seconds = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+
+
+class TlsConfig(Config, frozen=True, kw_only=True):
+    """The certificate chain and key of the API, relative to the configuration's directory."""
+
+    certificate: Path = Path("tls/server.pem")
+    key: Path = Path("tls/server-key.pem")
+
+
+class RelayConfig(Config, frozen=True, kw_only=True):
+    """One relay that sessions may use."""
+
+    id: RelayId
+    url: Url
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("wss://", "ws://")):
+            raise ValueError(f"relay {self.id}: the URL begins with wss://, not {self.url[:20]!r}")
+
+
+class TimesConfig(Config, frozen=True, kw_only=True):
+    """How long things last."""
+
+    lease_s: Seconds = 600
+    """A session goes on for this long without controld; renewed every third of it."""
+    client_grace_s: Seconds = 120
+    """How long a technician's control link may be away before the session ends."""
+    ticket_s: Annotated[int, msgspec.Meta(ge=1, le=60)] = 60
+    answer_s: Seconds = 60
+    """How long a gateway has to answer an offer."""
+    enrolment_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 86_400
+    api_token_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 43_200
+
+
+class ControldConfig(Config, frozen=True, kw_only=True):
+    """Everything the operator decides."""
+
+    host: HostName
+    """The name technicians and gateways dial; their identity proofs are bound to it."""
+    listen: Endpoint
+    public_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    """The port in remoteconnect: links, where it is not the one that is listened on."""
+    insecure_http: bool = False
+    """Plain HTTP, on loopback only: for a TLS proxy on the same machine, and for tests."""
+    database: Path = Path("controld.db")
+    token_key: SecretBytes
+    """Ed25519 private key (PEM) that signs the admissions to relays."""
+    tls: TlsConfig = TlsConfig()
+    relays: tuple[RelayConfig, ...] = ()
+    times: TimesConfig = TimesConfig()
+    status: StatusConfig = StatusConfig()
+
+    def __post_init__(self) -> None:
+        if self.insecure_http and not self.listen.host.is_loopback:
+            raise ValueError(
+                f"insecure_http is for loopback only, and {self.listen} can be reached from "
+                "other machines; listen on 127.0.0.1 or [::1], or set insecure_http = false"
+            )
+        names = [relay.id for relay in self.relays]
+        if len(set(names)) != len(names):
+            raise ValueError("two relays have the same id; relays tell each other apart by it")

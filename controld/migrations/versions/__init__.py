@@ -1,0 +1,1 @@
+"""Never edited once released; the newest one equals `store_schema`."""

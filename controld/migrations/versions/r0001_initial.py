@@ -1,0 +1,259 @@
+"""The first schema.
+
+A migration is history: it states its tables by itself and is never edited once released.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    _create_tables()
+    # The record is append-only, for everybody who goes through SQL.
+    for change in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER audit_no_{change.lower()} BEFORE {change} ON audit "
+            "BEGIN SELECT RAISE(ABORT, 'the audit record cannot be changed'); END"
+        )
+
+
+def downgrade() -> None:
+    raise NotImplementedError("restore the backup made before the upgrade")
+
+
+def _create_tables() -> None:
+    op.create_table(
+        "enrolments",
+        sa.Column("code_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.Column("used_ms", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("code_digest", name=op.f("pk_enrolments")),
+    )
+    op.create_index("ix_enrolments_endpoint", "enrolments", ["endpoint"], unique=False)
+    op.create_table(
+        "identities",
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("identity_key", sa.LargeBinary(), nullable=False),
+        sa.Column("enrolled_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("endpoint", name=op.f("pk_identities")),
+        sa.UniqueConstraint("identity_key", name=op.f("uq_identities_identity_key")),
+    )
+    op.create_table(
+        "login_attempts",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("name_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_login_attempts")),
+    )
+    op.create_index("ix_login_attempts_at_ms", "login_attempts", ["at_ms"], unique=False)
+    op.create_index(
+        "ix_login_attempts_name_digest", "login_attempts", ["name_digest", "at_ms"], unique=False
+    )
+    op.create_table(
+        "organisations",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_organisations")),
+        sa.UniqueConstraint("name", name=op.f("uq_organisations_name")),
+    )
+    op.create_table(
+        "audit",
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=True),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("actor_name", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("session", sa.Text(), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=True),
+        sa.Column("endpoint_seq", sa.BigInteger(), nullable=True),
+        sa.Column("endpoint_at_ms", sa.BigInteger(), nullable=True),
+        sa.Column("endpoint_gap", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organisation"], ["organisations.id"], name=op.f("fk_audit_organisation")
+        ),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit")),
+        sa.UniqueConstraint("endpoint", "endpoint_seq", name=op.f("uq_audit_endpoint")),
+    )
+    op.create_index("ix_audit_organisation", "audit", ["organisation", "seq"], unique=False)
+    op.create_table(
+        "gateways",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organisation"], ["organisations.id"], name=op.f("fk_gateways_organisation")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_gateways")),
+        sa.UniqueConstraint("organisation", "name", name=op.f("uq_gateways_organisation")),
+    )
+    op.create_table(
+        "users",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name_key", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("must_change_password", sa.Boolean(), nullable=False),
+        sa.Column("disabled_ms", sa.BigInteger(), nullable=True),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organisation"], ["organisations.id"], name=op.f("fk_users_organisation")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
+        sa.UniqueConstraint("name_key", name=op.f("uq_users_name_key")),
+    )
+    op.create_index("ix_users_organisation", "users", ["organisation"], unique=False)
+    op.create_table(
+        "api_tokens",
+        sa.Column("token_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user"], ["users.id"], name=op.f("fk_api_tokens_user")),
+        sa.PrimaryKeyConstraint("token_digest", name=op.f("pk_api_tokens")),
+    )
+    op.create_index("ix_api_tokens_user", "api_tokens", ["user"], unique=False)
+    op.create_table(
+        "clients",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organisation"], ["organisations.id"], name=op.f("fk_clients_organisation")
+        ),
+        sa.ForeignKeyConstraint(["user"], ["users.id"], name=op.f("fk_clients_user")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_clients")),
+        sa.UniqueConstraint("user", "name", name=op.f("uq_clients_user")),
+    )
+    op.create_table(
+        "devices",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("gateway", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("removed_ms", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["gateway"], ["gateways.id"], name=op.f("fk_devices_gateway")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_devices")),
+    )
+    op.create_index("ix_devices_gateway", "devices", ["gateway"], unique=False)
+    op.create_table(
+        "services",
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("protocol", sa.Text(), nullable=False),
+        sa.Column("port", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["device"], ["devices.id"], name=op.f("fk_services_device")),
+        sa.PrimaryKeyConstraint("device", "position", name=op.f("pk_services")),
+    )
+    op.create_table(
+        "sessions",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("organisation", sa.Text(), nullable=False),
+        sa.Column("gateway", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("duration_s", sa.Integer(), nullable=False),
+        sa.Column("window_from_ms", sa.BigInteger(), nullable=True),
+        sa.Column("window_until_ms", sa.BigInteger(), nullable=True),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("started_by", sa.Text(), nullable=True),
+        sa.Column("started_ms", sa.BigInteger(), nullable=True),
+        sa.Column("redeem_by_ms", sa.BigInteger(), nullable=True),
+        sa.Column("not_after_ms", sa.BigInteger(), nullable=True),
+        sa.Column("client", sa.Text(), nullable=True),
+        sa.Column("technician_key", sa.LargeBinary(), nullable=True),
+        sa.Column("technician_signature", sa.LargeBinary(), nullable=True),
+        sa.Column("link_pair", sa.Integer(), nullable=True),
+        sa.Column("answer_by_ms", sa.BigInteger(), nullable=True),
+        sa.Column("lease_until_ms", sa.BigInteger(), nullable=True),
+        sa.Column("answered", sa.Boolean(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=True),
+        sa.Column("ended_ms", sa.BigInteger(), nullable=True),
+        sa.Column("end_reason", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "state <> 'active' OR (client IS NOT NULL AND lease_until_ms IS NOT NULL AND not_after_ms IS NOT NULL AND link_pair IS NOT NULL)",
+            name=op.f("ck_sessions_active_has_lease"),
+        ),
+        sa.CheckConstraint(
+            "state IN ('prepared', 'starting', 'active', 'ended')", name=op.f("ck_sessions_state")
+        ),
+        sa.ForeignKeyConstraint(["client"], ["clients.id"], name=op.f("fk_sessions_client")),
+        sa.ForeignKeyConstraint(["created_by"], ["users.id"], name=op.f("fk_sessions_created_by")),
+        sa.ForeignKeyConstraint(["gateway"], ["gateways.id"], name=op.f("fk_sessions_gateway")),
+        sa.ForeignKeyConstraint(
+            ["organisation"], ["organisations.id"], name=op.f("fk_sessions_organisation")
+        ),
+        sa.ForeignKeyConstraint(["started_by"], ["users.id"], name=op.f("fk_sessions_started_by")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+    )
+    op.create_index("ix_sessions_gateway", "sessions", ["gateway", "state"], unique=False)
+    op.create_index(
+        "ix_sessions_organisation", "sessions", ["organisation", "created_ms"], unique=False
+    )
+    op.create_index("ix_sessions_state", "sessions", ["state"], unique=False)
+    op.create_index(
+        "uq_sessions_link_pair",
+        "sessions",
+        ["link_pair"],
+        unique=True,
+        sqlite_where=sa.text("state IN ('starting', 'active')"),
+        postgresql_where=sa.text("state IN ('starting', 'active')"),
+    )
+    op.create_table(
+        "session_targets",
+        sa.Column("session", sa.Text(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("device", sa.Text(), nullable=False),
+        sa.Column("protocol", sa.Text(), nullable=False),
+        sa.Column("port", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["device"], ["devices.id"], name=op.f("fk_session_targets_device")),
+        sa.ForeignKeyConstraint(
+            ["session"], ["sessions.id"], name=op.f("fk_session_targets_session")
+        ),
+        sa.PrimaryKeyConstraint("session", "position", name=op.f("pk_session_targets")),
+    )
+    op.create_index("ix_session_targets_device", "session_targets", ["device"], unique=False)
+    op.create_table(
+        "session_users",
+        sa.Column("session", sa.Text(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["session"], ["sessions.id"], name=op.f("fk_session_users_session")
+        ),
+        sa.ForeignKeyConstraint(["user"], ["users.id"], name=op.f("fk_session_users_user")),
+        sa.PrimaryKeyConstraint("session", "user", name=op.f("pk_session_users")),
+    )
+    op.create_index("ix_session_users_user", "session_users", ["user"], unique=False)
+    op.create_table(
+        "tickets",
+        sa.Column("ticket_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("session", sa.Text(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.Column("used_ms", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["session"], ["sessions.id"], name=op.f("fk_tickets_session")),
+        sa.ForeignKeyConstraint(["user"], ["users.id"], name=op.f("fk_tickets_user")),
+        sa.PrimaryKeyConstraint("ticket_digest", name=op.f("pk_tickets")),
+    )
+    op.create_index("ix_tickets_session", "tickets", ["session"], unique=False)

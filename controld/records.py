@@ -1,0 +1,162 @@
+"""What controld knows, as values: the rows of the store without the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from controld.roles import Role
+    from rclib.wire.audit import AuditAction
+    from rclib.wire.ids import (
+        ClientId,
+        DeviceId,
+        EndpointId,
+        GatewayId,
+        IdentityKey,
+        OrganisationId,
+        SessionId,
+        Signature,
+        TunnelKey,
+        UserId,
+    )
+    from rclib.wire.session import EndReason, PathKind, Protocol, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did something, as the record shows it."""
+
+    id: str
+    """A user's or endpoint's id; `controld` for the program itself."""
+    name: str = ""
+    source: str = ""
+    """The network address the request came from."""
+
+
+CONTROLD = Actor("controld", "controld")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing to go on record, before it has a number."""
+
+    action: AuditAction
+    organisation: OrganisationId | None
+    actor: Actor = CONTROLD
+    session: SessionId | None = None
+    subject: str = ""
+    """The id of what was changed."""
+    detail: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    id: UserId
+    organisation: OrganisationId
+    name: str
+    role: Role
+    password_hash: str
+    must_change_password: bool
+    disabled: bool
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    id: GatewayId
+    organisation: OrganisationId
+    name: str
+    identity_key: IdentityKey | None
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    id: ClientId
+    organisation: OrganisationId
+    user: UserId
+    name: str
+    identity_key: IdentityKey | None
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkIdentity:
+    """What a control link has to prove, and whom it then stands for."""
+
+    endpoint: EndpointId
+    organisation: OrganisationId
+    name: str
+    key: IdentityKey
+    user: UserId | None
+    """The owner of a technician's PC; None for a gateway."""
+    user_disabled: bool
+    audit_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    protocol: Protocol
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    id: DeviceId
+    gateway: GatewayId
+    name: str
+    address: str
+    services: tuple[Service, ...]
+
+
+class SessionState(StrEnum):
+    """Where a session stands; `lifecycle` says how it gets there."""
+
+    PREPARED = "prepared"
+    STARTING = "starting"
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
+OPEN_STATES = (SessionState.STARTING, SessionState.ACTIVE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """All times are UTC milliseconds."""
+
+    id: SessionId
+    organisation: OrganisationId
+    gateway: GatewayId
+    gateway_name: str
+    name: str
+    reason: str
+    duration_s: int
+    window_from_ms: int | None
+    window_until_ms: int | None
+    created_by: UserId
+    created_ms: int
+    state: SessionState
+    targets: tuple[Target, ...]
+    users: tuple[UserId, ...]
+    # From the start on; back to None when an unused ticket expires.
+    started_by: UserId | None
+    started_ms: int | None
+    redeem_by_ms: int | None
+    not_after_ms: int | None
+    # From the redeemed ticket on.
+    client: ClientId | None
+    technician_key: TunnelKey | None
+    technician_signature: Signature | None
+    link_pair: int | None
+    """Which pair of LINK_NETWORK the two ends have."""
+    answer_by_ms: int | None
+    lease_until_ms: int | None
+    # From the gateway's answer on.
+    answered: bool
+    path: PathKind | None
+    # At the end.
+    ended_ms: int | None
+    end_reason: EndReason | None

@@ -1,0 +1,235 @@
+"""The tables. `migrations/` builds them; a test compares the two."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+organisations: Final = Table(
+    "organisations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+users: Final = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organisation", Text, ForeignKey("organisations.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text, nullable=False, unique=True),  # the name without letter case
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("must_change_password", Boolean, nullable=False),
+    Column("disabled_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    Index("ix_users_organisation", "organisation"),
+)
+
+login_attempts: Final = Table(
+    "login_attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name_digest", LargeBinary, nullable=False),  # made-up names cost 32 bytes each
+    Column("at_ms", BigInteger, nullable=False),
+    Index("ix_login_attempts_name_digest", "name_digest", "at_ms"),
+    Index("ix_login_attempts_at_ms", "at_ms"),
+)
+
+api_tokens: Final = Table(
+    "api_tokens",
+    metadata,
+    Column("token_digest", LargeBinary, primary_key=True),
+    Column("user", Text, ForeignKey("users.id"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Index("ix_api_tokens_user", "user"),
+)
+
+gateways: Final = Table(
+    "gateways",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organisation", Text, ForeignKey("organisations.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("organisation", "name"),
+)
+
+clients: Final = Table(
+    "clients",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organisation", Text, ForeignKey("organisations.id"), nullable=False),
+    Column("user", Text, ForeignKey("users.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("user", "name"),
+)
+
+identities: Final = Table(  # one table for both kinds, so that a key can be enrolled only once
+    "identities",
+    metadata,
+    Column("endpoint", Text, primary_key=True),
+    Column("identity_key", LargeBinary, nullable=False, unique=True),
+    Column("enrolled_ms", BigInteger, nullable=False),
+)
+
+enrolments: Final = Table(
+    "enrolments",
+    metadata,
+    Column("code_digest", LargeBinary, primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger),
+    Index("ix_enrolments_endpoint", "endpoint"),
+)
+
+devices: Final = Table(
+    "devices",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("gateway", Text, ForeignKey("gateways.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("removed_ms", BigInteger),  # past sessions still name the device
+    Index("ix_devices_gateway", "gateway"),
+)
+
+services: Final = Table(
+    "services",
+    metadata,
+    Column("device", Text, ForeignKey("devices.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("protocol", Text, nullable=False),
+    Column("port", Integer),
+)
+
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organisation", Text, ForeignKey("organisations.id"), nullable=False),
+    Column("gateway", Text, ForeignKey("gateways.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("duration_s", Integer, nullable=False),
+    Column("window_from_ms", BigInteger),
+    Column("window_until_ms", BigInteger),
+    Column("created_by", Text, ForeignKey("users.id"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("started_by", Text, ForeignKey("users.id")),
+    Column("started_ms", BigInteger),
+    Column("redeem_by_ms", BigInteger),
+    Column("not_after_ms", BigInteger),
+    Column("client", Text, ForeignKey("clients.id")),
+    Column("technician_key", LargeBinary),
+    Column("technician_signature", LargeBinary),
+    Column("link_pair", Integer),
+    Column("answer_by_ms", BigInteger),
+    Column("lease_until_ms", BigInteger),
+    Column("answered", Boolean, nullable=False),
+    Column("path", Text),
+    Column("ended_ms", BigInteger),
+    Column("end_reason", Text),
+    CheckConstraint("state IN ('prepared', 'starting', 'active', 'ended')", name="state"),
+    CheckConstraint(
+        "state <> 'active' OR (client IS NOT NULL AND lease_until_ms IS NOT NULL"
+        " AND not_after_ms IS NOT NULL AND link_pair IS NOT NULL)",
+        name="active_has_lease",
+    ),
+    Index("ix_sessions_organisation", "organisation", "created_ms"),
+    Index("ix_sessions_gateway", "gateway", "state"),
+    Index("ix_sessions_state", "state"),
+    Index(
+        "uq_sessions_link_pair",
+        "link_pair",
+        unique=True,
+        sqlite_where=text("state IN ('starting', 'active')"),
+        postgresql_where=text("state IN ('starting', 'active')"),
+    ),
+)
+
+session_targets: Final = Table(
+    "session_targets",
+    metadata,
+    Column("session", Text, ForeignKey("sessions.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("device", Text, ForeignKey("devices.id"), nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("port", Integer),
+    Index("ix_session_targets_device", "device"),
+)
+
+session_users: Final = Table(
+    "session_users",
+    metadata,
+    Column("session", Text, ForeignKey("sessions.id"), primary_key=True),
+    Column("user", Text, ForeignKey("users.id"), primary_key=True),
+    Index("ix_session_users_user", "user"),
+)
+
+tickets: Final = Table(
+    "tickets",
+    metadata,
+    Column("ticket_digest", LargeBinary, primary_key=True),
+    Column("session", Text, ForeignKey("sessions.id"), nullable=False),
+    Column("user", Text, ForeignKey("users.id"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger),
+    Index("ix_tickets_session", "session"),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    # Assigned by the store, gap-free; the database's own counters skip after a rollback.
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("organisation", Text, ForeignKey("organisations.id")),
+    Column("actor", Text, nullable=False),
+    Column("actor_name", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("session", Text),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("endpoint", Text),
+    Column("endpoint_seq", BigInteger),
+    Column("endpoint_at_ms", BigInteger),
+    Column("endpoint_gap", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    UniqueConstraint("endpoint", "endpoint_seq"),
+    Index("ix_audit_organisation", "organisation", "seq"),
+)
