@@ -1,0 +1,47 @@
+"""The systemd units: accepted by systemd itself, and with no more rights than they say."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = sorted((ROOT / "systemd").glob("*.service"))
+DAEMONS = {"controld", "relayd", "stund", "rcd", "rcd-gate", "ams"}
+
+
+def test_every_daemon_has_a_unit() -> None:
+    assert {unit.stem for unit in UNITS} == DAEMONS
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is missing; install Debian's package systemd")
+    # Where the programs are installed is checked by the packaging, not here.
+    text = re.sub(r"/opt/remoteconnect/bin/\S+", "/bin/true", unit.read_text(encoding="utf-8"))
+    copy = tmp_path / unit.name
+    copy.write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(copy)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    complaints = [line for line in done.stderr.splitlines() if unit.name in line]
+    assert (done.returncode, complaints) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_only_the_gate_may_change_the_network(unit: Path) -> None:
+    text = unit.read_text(encoding="utf-8")
+    assert ("CAP_NET_ADMIN" in text) is (unit.stem == "rcd-gate")
+
+
+def test_the_gate_is_closed_whatever_ends_it() -> None:
+    text = (ROOT / "systemd" / "rcd-gate.service").read_text(encoding="utf-8")
+    assert re.search(r"^ExecStopPost=\S+/rcd-gate close$", text, re.MULTILINE)
