@@ -59,17 +59,18 @@ class Supervisor:
         self._stale_after_s = stale_after_s
         self._log = get_logger(name)
         self._ctx: Context | None = None
-        self._life: asyncio.Task[None] | None = None
+        self._supervising: asyncio.Task[Any] | None = None
         self._cut_short = False
         self._hard_exit: threading.Timer | None = None
 
     async def supervise(self) -> int:
         """Run the service to its end and return the exit status."""
         asyncio.get_running_loop().set_exception_handler(self._callback_reporter())
-        self._life = asyncio.create_task(self._live())
+        self._supervising = asyncio.current_task()
+        life = asyncio.create_task(self._live())
         try:
             with self._signals():
-                await self._life
+                await life
         except asyncio.CancelledError:
             return EXIT_FAILED
         except Exception as exc:  # noqa: BLE001 -- the last place that can report it
@@ -117,12 +118,18 @@ class Supervisor:
         self._hard_exit.start()
         await asyncio.sleep(self._deadline_s)
         self._log.error(SHUTDOWN_OVERRAN, deadline_s=self._deadline_s)
-        self._cancel_life()
+        self._cancel_everything()
 
-    def _cancel_life(self) -> None:
+    def _cancel_everything(self) -> None:
+        """Cancel every task but the one that reports the end.
+
+        A task group that is already ending passes no further cancellation on to its
+        tasks, and those that hang in their own clean-up are the ones meant here.
+        """
         self._cut_short = True
-        if self._life is not None:
-            self._life.cancel()
+        for task in asyncio.all_tasks():
+            if task is not self._supervising:
+                task.cancel()
 
     def _exit_hard(self) -> None:
         """End the process from beside the loop, which a task that ignores its end keeps busy."""
@@ -155,13 +162,13 @@ class Supervisor:
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._ctx is None:
-            self._cancel_life()
+            self._cancel_everything()
         elif not self._ctx.stopping.is_set():
             self._log.info(STOP_REQUESTED, signal=number.name)
             self._ctx.announce_stopping()
         elif number == signal.SIGINT:  # somebody at the keyboard has waited long enough
             self._log.warning(STOP_FORCED, signal=number.name)
-            self._cancel_life()
+            self._cancel_everything()
 
     def _callback_reporter(self) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
         """Report what a callback of the loop raised; a peer may be able to repeat it at will."""
