@@ -142,21 +142,21 @@ class Session:
     targets: tuple[Target, ...]
     users: tuple[UserId, ...]
     # From the start on; back to None when an unused ticket expires.
-    started_by: UserId | None
-    started_ms: int | None
-    redeem_by_ms: int | None
-    not_after_ms: int | None
+    started_by: UserId | None = None
+    started_ms: int | None = None
+    redeem_by_ms: int | None = None
+    not_after_ms: int | None = None
     # From the redeemed ticket on.
-    client: ClientId | None
-    technician_key: TunnelKey | None
-    technician_signature: Signature | None
-    link_pair: int | None
+    client: ClientId | None = None
+    technician_key: TunnelKey | None = None
+    technician_signature: Signature | None = None
+    link_pair: int | None = None
     """Which pair of LINK_NETWORK the two ends have."""
-    answer_by_ms: int | None
-    lease_until_ms: int | None
+    answer_by_ms: int | None = None
+    lease_until_ms: int | None = None
     # From the gateway's answer on.
-    answered: bool
-    path: PathKind | None
+    answered: bool = False
+    path: PathKind | None = None
     # At the end.
-    ended_ms: int | None
-    end_reason: EndReason | None
+    ended_ms: int | None = None
+    end_reason: EndReason | None = None

@@ -20,7 +20,7 @@ from controld.store_sqlite import CONNECT_ARGS, prepare, wrong_settings
 from rclib.runtime.errors import StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class Store:
         await self._dispose()
         self._lock.close()
 
-    async def _detached(self, work: Any) -> Any:  # noqa: ANN401 -- a coroutine of any result
+    async def _detached(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.get_running_loop().create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)

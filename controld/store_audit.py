@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import func, insert, select
@@ -112,7 +112,7 @@ def _rows(connection: sqlite3.Connection) -> Iterator[tuple[Record, bytes]]:
         yield Record(**dict(zip(_FIELDS, row[:-1], strict=True))), row[-1]
 
 
-def _append(tx: Tx, *, actor: Actor, detail: dict[str, str], **columns: str | int | None) -> None:
+def _append(tx: Tx, *, actor: Actor, detail: dict[str, str], **columns: Any) -> None:  # noqa: ANN401 -- Record checks the rest
     head = tx.execute(
         select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
     ).first()
@@ -123,7 +123,7 @@ def _append(tx: Tx, *, actor: Actor, detail: dict[str, str], **columns: str | in
         actor_name=actor.name,
         source=actor.source,
         detail=msgspec.json.encode(detail, order="sorted").decode(),
-        **columns,  # type: ignore[arg-type] -- the callers' columns are Record's other fields
+        **columns,
     )
     values = {name: getattr(record, name) for name in _FIELDS}
     tx.execute(insert(audit).values(**values, hash=chain_hash(previous, record)))

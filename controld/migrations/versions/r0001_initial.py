@@ -191,7 +191,9 @@ def _create_tables() -> None:
         sa.Column("ended_ms", sa.BigInteger(), nullable=True),
         sa.Column("end_reason", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "state <> 'active' OR (client IS NOT NULL AND lease_until_ms IS NOT NULL AND not_after_ms IS NOT NULL AND link_pair IS NOT NULL)",
+            "state <> 'active' OR (client IS NOT NULL AND lease_until_ms IS NOT NULL"
+            " AND not_after_ms IS NOT NULL"
+            " AND link_pair IS NOT NULL)",
             name=op.f("ck_sessions_active_has_lease"),
         ),
         sa.CheckConstraint(

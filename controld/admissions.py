@@ -1,0 +1,63 @@
+"""Admissions to relays: one per relay and end, for exactly as long as the lease."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rclib.runtime.errors import ConfigError
+from rclib.wire.admission import Admission, key_id_of, load_key, mint
+from rclib.wire.control import RelayLeg
+from rclib.wire.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from controld.config import RelayConfig
+    from rclib.runtime.secret import SecretBytes
+    from rclib.wire.identity import Side
+    from rclib.wire.ids import IdentityKey, SessionId
+
+
+class Admissions:
+    """Mints the tokens of both ends; raises ConfigError for a key that cannot sign."""
+
+    def __init__(self, token_key: SecretBytes, relays: Sequence[RelayConfig]) -> None:
+        try:
+            self._key = load_key(token_key.reveal())
+        except DecodeError as exc:
+            raise ConfigError(str(exc), key="token_key") from None
+        if not self._key.is_private:
+            raise ConfigError(
+                "this is the public half; controld signs with the private one (token-key.pem)",
+                key="token_key",
+            )
+        self._key_id = key_id_of(self._key)
+        self._relays = tuple(relays)
+
+    @property
+    def has_relay(self) -> bool:
+        return bool(self._relays)
+
+    def legs(
+        self, session: SessionId, side: Side, key: IdentityKey, *, now_ms: int, until_ms: int
+    ) -> tuple[RelayLeg, ...]:
+        """The legs one end may open; `key` is the identity it will have to prove."""
+        return tuple(
+            RelayLeg(
+                relay=relay.id,
+                url=relay.url,
+                token=mint(
+                    Admission(
+                        sub=session,
+                        side=side,
+                        key=key,
+                        aud=relay.id,
+                        iat=now_ms // 1000,
+                        exp=until_ms // 1000,
+                    ),
+                    self._key,
+                    self._key_id,
+                ),
+            )
+            for relay in self._relays
+        )

@@ -1,0 +1,223 @@
+"""Sessions, what they reach, who may use them, and their one-time tickets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Row, exists, insert, or_, select, update
+
+from controld.codes import digest
+from controld.errors import NotFoundError
+from controld.records import OPEN_STATES, Session, SessionState
+from controld.store_schema import (
+    devices,
+    gateways,
+    session_targets,
+    session_users,
+    sessions,
+    tickets,
+)
+from rclib.wire.session import EndReason, PathKind, Protocol, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from controld.store import Tx
+    from rclib.wire.ids import (
+        ClientId,
+        DeviceId,
+        GatewayId,
+        OrganisationId,
+        SessionId,
+        UserId,
+    )
+
+_SESSIONS = select(sessions, gateways.c.name.label("gateway_name")).join(
+    gateways, gateways.c.id == sessions.c.gateway
+)
+_MUTABLE = (
+    "state",
+    "started_by",
+    "started_ms",
+    "redeem_by_ms",
+    "not_after_ms",
+    "client",
+    "technician_key",
+    "technician_signature",
+    "link_pair",
+    "answer_by_ms",
+    "lease_until_ms",
+    "answered",
+    "path",
+    "ended_ms",
+    "end_reason",
+)
+_FIXED = (
+    "id",
+    "organisation",
+    "gateway",
+    "name",
+    "reason",
+    "duration_s",
+    "window_from_ms",
+    "window_until_ms",
+    "created_by",
+    "created_ms",
+)
+_OPEN = sessions.c.state.in_([state.value for state in OPEN_STATES])
+
+
+def add_session(tx: Tx, session: Session) -> None:
+    tx.execute(insert(sessions).values(_columns(session, (*_FIXED, *_MUTABLE))))
+    for position, target in enumerate(session.targets):
+        tx.execute(
+            insert(session_targets).values(
+                session=session.id,
+                position=position,
+                device=target.device,
+                protocol=target.protocol.value,
+                port=target.port,
+            )
+        )
+    for user in session.users:
+        tx.execute(insert(session_users).values(session=session.id, user=user))
+
+
+def save_session(tx: Tx, session: Session) -> None:
+    """Write back what the life-cycle changes; the rest of a session is fixed."""
+    tx.execute(
+        update(sessions).where(sessions.c.id == session.id).values(_columns(session, _MUTABLE))
+    )
+
+
+def get_session(tx: Tx, session: SessionId) -> Session:
+    """Read a session; raises NotFoundError."""
+    found = _sessions(tx, sessions.c.id == session)
+    if not found:
+        raise NotFoundError("session")
+    return found[0]
+
+
+def list_sessions(
+    tx: Tx, organisation: OrganisationId, of_user: UserId | None, limit: int
+) -> Sequence[Session]:
+    """The organisation's sessions, newest first; only those of one user if named."""
+    mine = sessions.c.organisation == organisation
+    if of_user is not None:
+        assigned = exists().where(
+            session_users.c.session == sessions.c.id, session_users.c.user == of_user
+        )
+        mine = mine & or_(sessions.c.started_by == of_user, assigned)
+    return _sessions(tx, mine, limit=limit)
+
+
+def unfinished_sessions(tx: Tx) -> Sequence[Session]:
+    """Everything time can still do something to."""
+    return _sessions(tx, sessions.c.state != SessionState.ENDED.value)
+
+
+def open_sessions_of_gateway(tx: Tx, gateway: GatewayId) -> Sequence[Session]:
+    return _sessions(tx, _OPEN & (sessions.c.gateway == gateway))
+
+
+def open_sessions_of_user(tx: Tx, user: UserId) -> Sequence[Session]:
+    return _sessions(tx, _OPEN & (sessions.c.started_by == user))
+
+
+def open_sessions_of_client(tx: Tx, client: ClientId) -> Sequence[Session]:
+    return _sessions(tx, _OPEN & (sessions.c.client == client))
+
+
+def unfinished_sessions_of_device(tx: Tx, device: DeviceId) -> Sequence[Session]:
+    uses = exists().where(
+        session_targets.c.session == sessions.c.id, session_targets.c.device == device
+    )
+    return _sessions(tx, (sessions.c.state != SessionState.ENDED.value) & uses)
+
+
+def taken_link_pairs(tx: Tx) -> frozenset[int]:
+    query = select(sessions.c.link_pair).where(_OPEN, sessions.c.link_pair.is_not(None))
+    return frozenset(tx.scalars(query))
+
+
+def add_ticket(tx: Tx, session: Session, user: UserId, ticket: str, now_ms: int) -> None:
+    """Store a ticket; earlier ones of the session are void from here on."""
+    void_tickets(tx, session.id, now_ms)
+    tx.execute(
+        insert(tickets).values(
+            ticket_digest=digest(ticket),
+            session=session.id,
+            user=user,
+            created_ms=now_ms,
+            expires_ms=session.redeem_by_ms,
+        )
+    )
+
+
+def spend_ticket(tx: Tx, session: SessionId, user: UserId, ticket: str, now_ms: int) -> bool:
+    """Check and use a ticket in one step; False if it does not admit this user to this session."""
+    spent = tx.execute(
+        update(tickets)
+        .where(
+            tickets.c.ticket_digest == digest(ticket),
+            tickets.c.session == session,
+            tickets.c.user == user,
+            tickets.c.used_ms.is_(None),
+            tickets.c.expires_ms > now_ms,
+        )
+        .values(used_ms=now_ms)
+    )
+    return spent.rowcount == 1
+
+
+def void_tickets(tx: Tx, session: SessionId, now_ms: int) -> None:
+    tx.execute(
+        update(tickets)
+        .where(tickets.c.session == session, tickets.c.used_ms.is_(None))
+        .values(used_ms=now_ms)
+    )
+
+
+def _sessions(tx: Tx, where: ColumnElement[bool], limit: int | None = None) -> list[Session]:
+    query = _SESSIONS.where(where).order_by(sessions.c.created_ms.desc(), sessions.c.id)
+    rows = tx.execute(query.limit(limit)).all()
+    ids = [row.id for row in rows]
+    targets = _targets(tx, ids)
+    users: dict[str, list[UserId]] = {}
+    for row in tx.execute(select(session_users).where(session_users.c.session.in_(ids))):
+        users.setdefault(row.session, []).append(row.user)
+    return [_session(row, targets.get(row.id, ()), users.get(row.id, ())) for row in rows]
+
+
+def _targets(tx: Tx, ids: Iterable[str]) -> dict[str, list[Target]]:
+    query = (
+        select(session_targets, devices.c.name, devices.c.address)
+        .join(devices, devices.c.id == session_targets.c.device)
+        .where(session_targets.c.session.in_(ids))
+        .order_by(session_targets.c.session, session_targets.c.position)
+    )
+    found: dict[str, list[Target]] = {}
+    for row in tx.execute(query):
+        target = Target(
+            device=row.device,
+            name=row.name,
+            address=row.address,
+            protocol=Protocol(row.protocol),
+            port=row.port,
+        )
+        found.setdefault(row.session, []).append(target)
+    return found
+
+
+def _session(row: Row[Any], targets: Iterable[Target], users: Iterable[UserId]) -> Session:
+    columns: dict[str, Any] = {name: getattr(row, name) for name in (*_FIXED, *_MUTABLE)}
+    columns["state"] = SessionState(row.state)
+    columns["path"] = PathKind(row.path) if row.path is not None else None
+    columns["end_reason"] = EndReason(row.end_reason) if row.end_reason is not None else None
+    return Session(
+        **columns, gateway_name=row.gateway_name, targets=tuple(targets), users=tuple(users)
+    )
+
+
+def _columns(session: Session, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(session, name) for name in names}
