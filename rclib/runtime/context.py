@@ -11,7 +11,7 @@ from rclib.runtime import notify
 from rclib.runtime.clock import boottime
 from rclib.runtime.health import Health
 from rclib.runtime.http_status import StatusConfig, serve_status
-from rclib.runtime.logs import Logger, get_logger
+from rclib.runtime.logs import Logger, RateLimitedLogger, get_logger
 from rclib.runtime.metrics import new_registry
 from rclib.runtime.version import suite_version
 
@@ -44,6 +44,10 @@ class Context:
     health: Health = field(default_factory=lambda: Health(stale_after_s=20))
     cleanup: AsyncExitStack = field(default_factory=AsyncExitStack)
     """Undone in reverse order after the service has returned and its tasks have ended."""
+    _faults: RateLimitedLogger = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._faults = RateLimitedLogger(self.log)
 
     def ready(self, status: str) -> None:
         """Announce that the service does its work: call it after everything is bound."""
@@ -76,18 +80,17 @@ class Context:
 
     def announce_stopping(self) -> None:
         """Set `stopping` and tell systemd and /healthz; a second call changes nothing."""
-        if self.stopping.is_set():
-            return
         self.stopping.set()
-        self.health.stopping = True
-        self._notify(notify.STOPPING)
+        if not self.health.stopping:  # the service may have set the event by itself
+            self.health.stopping = True
+            self._notify(notify.STOPPING)
 
     def _notify(self, *assignments: str) -> None:
         try:
             self.notifier.send(*assignments)
         except OSError as exc:
             # The manager decides what a missing message means; the work goes on.
-            self.log.warning(NOTIFICATION_FAILED, assignments=assignments, reason=exc)
+            self._faults.warning(NOTIFICATION_FAILED, once_per=type(exc).__name__, reason=exc)
 
 
 @asynccontextmanager

@@ -86,6 +86,7 @@ class Supervisor:
         """Call off the hard exit: the loop is closed, and nothing can hang any more."""
         if self._hard_exit is not None:
             self._hard_exit.cancel()
+            self._hard_exit.join()
 
     async def _live(self) -> None:
         guard: asyncio.Task[None] | None = None
@@ -106,6 +107,7 @@ class Supervisor:
                 finally:
                     ctx.announce_stopping()
         finally:
+            self._arm_hard_exit()  # closing the loop waits for the threads of its executor
             if guard is not None:
                 guard.cancel()
 
@@ -113,9 +115,7 @@ class Supervisor:
         """Cut the shutdown short at its deadline; not in the group, which it has to outlive."""
         await ctx.stopping.wait()
         ctx.announce_stopping()  # for a service that set the event by itself
-        self._hard_exit = threading.Timer(self._deadline_s + HARD_EXIT_GRACE_S, self._exit_hard)
-        self._hard_exit.daemon = True
-        self._hard_exit.start()
+        self._arm_hard_exit()
         await asyncio.sleep(self._deadline_s)
         self._log.error(SHUTDOWN_OVERRAN, deadline_s=self._deadline_s)
         self._cancel_everything()
@@ -130,6 +130,12 @@ class Supervisor:
         for task in asyncio.all_tasks():
             if task is not self._supervising:
                 task.cancel()
+
+    def _arm_hard_exit(self) -> None:
+        if self._hard_exit is None:
+            self._hard_exit = threading.Timer(self._deadline_s + HARD_EXIT_GRACE_S, self._exit_hard)
+            self._hard_exit.daemon = True
+            self._hard_exit.start()
 
     def _exit_hard(self) -> None:
         """End the process from beside the loop, which a task that ignores its end keeps busy."""

@@ -44,7 +44,7 @@ def keep_logging() -> Iterator[None]:
 def log_lines(keep_logging: None) -> Callable[[], list[dict[str, Any]]]:
     """Return the lines logged so far, as an operator's log collector reads them."""
     stream = io.StringIO()
-    configure_logging("debug", stream=stream, pretty=False)
+    configure_logging("info", stream=stream, pretty=False)
     return lambda: [msgspec.json.decode(line) for line in stream.getvalue().splitlines()]
 
 

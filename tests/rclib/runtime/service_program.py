@@ -92,6 +92,11 @@ async def block_thread(_config: MiniConfig, ctx: Context) -> None:
     await ctx.stopping.wait()
 
 
+async def leave_thread(_config: MiniConfig, _ctx: Context) -> None:
+    reader, _writer = os.pipe()
+    asyncio.get_running_loop().run_in_executor(None, os.read, reader, 1)
+
+
 async def fail_callback(_config: MiniConfig, ctx: Context) -> None:
     def faulty() -> None:
         raise RuntimeError("callback broke")
@@ -119,6 +124,7 @@ BEHAVIOURS = {
         linger,
         ignore_cancellation,
         block_thread,
+        leave_thread,
         fail_callback,
         show_status,
     )

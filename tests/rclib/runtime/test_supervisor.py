@@ -88,6 +88,14 @@ class TestDeadline:
         assert daemon.end() == (1, "")
         assert daemon.events[-1] == "shutdown_hung"
 
+    def test_a_thread_that_hangs_after_the_service_has_returned_is_cut_off_as_well(
+        self, start_daemon: StartDaemon
+    ) -> None:
+        daemon = start_daemon("--behaviour", "leave_thread")
+
+        assert daemon.end() == (1, "")
+        assert daemon.events == ["service_stopped", "shutdown_hung"]
+
     def test_it_runs_from_the_moment_a_task_failed(self, start_daemon: StartDaemon) -> None:
         daemon = start_daemon("--behaviour", "crash_and_linger")
 
@@ -161,7 +169,9 @@ def test_the_status_pages_live_as_long_as_the_service(
     assert daemon.end()[0] == 0
 
 
-def test_a_service_beside_a_user_interface_runs_in_a_thread_and_is_stopped_by_it() -> None:
+def test_a_service_beside_a_user_interface_runs_in_a_thread_and_is_stopped_by_it(
+    log_lines: object,
+) -> None:
     context: list[Context] = []
     started, results = threading.Event(), []
 
