@@ -19,6 +19,8 @@ from rclib.wire.session import MAX_TARGETS, IpText, Port, Protocol, Text
 LIFETIME_S: Final = 15
 """How long the kernel keeps an allow-set element that nobody renews."""
 RENEW_S: Final = 5
+MAX_UNDER_WAY: Final = 16
+"""Requests of one connection that may wait for their answers."""
 RequestNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
@@ -74,7 +76,7 @@ Verb = Prepare | Open | Renew | Close | CloseAll | Measure
 
 
 class GateRequest(Struct, frozen=True, tag="request"):
-    """One verb; at most 16 may be under way."""
+    """One verb; at most MAX_UNDER_WAY may wait for their answers."""
 
     number: RequestNumber
     verb: Verb
