@@ -1,0 +1,200 @@
+"""The gateway's packet filter as text for `nft`: rules, allow-set, renewals. Pure.
+
+In the order of a packet's life: the table, what a session adds to it, how it stays, how it goes.
+docs/confinement.md explains the rules to people.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rclib.tunnel.gate_plan import IPV4, IPV6
+from rclib.wire.gate import LIFETIME_S
+from rclib.wire.session import Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rclib.tunnel.gate_plan import Grant, TunnelPlan
+
+TABLE: Final = "rcd_gate"
+PREFIX: Final = "rcg"
+"""Every interface whose name starts like this is a tunnel to the outside."""
+LASTING_SETS: Final = frozenset({"plant", "lent4", "lent6", "mss4", "mss6"})
+"""Sets whose elements have no timeout."""
+
+# By number: the names of protocols depend on /etc/protocols.
+_PROTOCOL_NUMBERS: Final = {Protocol.TCP: 6, Protocol.UDP: 17}
+# What a segment needs besides its data: IPv4 or IPv6 header and TCP header.
+_HEADERS: Final = {IPV4: 40, IPV6: 60}
+
+_SETS: Final = """
+  set plant { type ifname; }
+  set lent4 { type ifname; }
+  set lent6 { type ifname; }
+  map mss4 { typeof iifname : tcp option maxseg size; }
+  map mss6 { typeof iifname : tcp option maxseg size; }
+""" + "".join(
+    f"""
+  set ports{v} {{
+    type ifname . ipv{v}_addr . ipv{v}_addr . inet_proto . inet_service
+    flags timeout; timeout {LIFETIME_S}s
+  }}
+  set hosts{v} {{
+    type ifname . ipv{v}_addr . ipv{v}_addr . inet_proto
+    flags timeout; timeout {LIFETIME_S}s
+  }}
+  set pings{v} {{
+    type ifname . ipv{v}_addr . ipv{v}_addr
+    flags timeout; timeout {LIFETIME_S}s
+  }}
+"""
+    for v in (IPV4, IPV6)
+)
+
+_RULES: Final = f"""
+  chain input {{
+    type filter hook input priority mangle; policy accept;
+    iifname "{PREFIX}*" counter drop
+  }}
+
+  chain output {{
+    type filter hook output priority mangle; policy accept;
+    oifname "{PREFIX}*" jump own_errors
+  }}
+  chain own_errors {{
+    ct state related icmp type destination-unreachable accept
+    ct state related icmpv6 type {{ destination-unreachable, packet-too-big }} accept
+    counter drop
+  }}
+
+  chain forward {{
+    type filter hook forward priority mangle; policy accept;
+    iifname "{PREFIX}*" oifname "{PREFIX}*" counter drop
+    iifname "{PREFIX}*" jump from_tunnel
+    oifname "{PREFIX}*" jump to_tunnel
+    meta nfproto ipv4 iifname @lent4 counter drop
+    meta nfproto ipv6 iifname @lent6 counter drop
+  }}
+
+  chain from_tunnel {{
+    oifname @plant ct direction original ct state {{ new, established }} jump released
+    counter drop
+  }}
+  chain released {{
+    meta nfproto ipv4 tcp flags syn / syn,rst tcp option maxseg size set iifname map @mss4
+    meta nfproto ipv6 tcp flags syn / syn,rst tcp option maxseg size set iifname map @mss6
+    iifname . ip saddr . ip daddr . meta l4proto . th dport @ports4 counter accept
+    iifname . ip saddr . ip daddr . meta l4proto @hosts4 counter accept
+    icmp type echo-request iifname . ip saddr . ip daddr @pings4 counter accept
+    iifname . ip6 saddr . ip6 daddr . meta l4proto . th dport @ports6 counter accept
+    iifname . ip6 saddr . ip6 daddr . meta l4proto @hosts6 counter accept
+    icmpv6 type echo-request iifname . ip6 saddr . ip6 daddr @pings6 counter accept
+  }}
+
+  chain to_tunnel {{
+    iifname @plant ct direction reply ct state established jump replies
+    iifname @plant ct direction reply ct state related jump errors
+    counter drop
+  }}
+  chain replies {{
+    meta nfproto ipv4 tcp flags syn / syn,rst tcp option maxseg size set oifname map @mss4
+    meta nfproto ipv6 tcp flags syn / syn,rst tcp option maxseg size set oifname map @mss6
+    oifname . ip daddr . ip saddr . meta l4proto . th sport @ports4 counter accept
+    oifname . ip daddr . ip saddr . meta l4proto @hosts4 counter accept
+    icmp type echo-reply oifname . ip daddr . ip saddr @pings4 counter accept
+    oifname . ip6 daddr . ip6 saddr . meta l4proto . th sport @ports6 counter accept
+    oifname . ip6 daddr . ip6 saddr . meta l4proto @hosts6 counter accept
+    icmpv6 type echo-reply oifname . ip6 daddr . ip6 saddr @pings6 counter accept
+  }}
+  chain errors {{
+    icmp type {{ destination-unreachable, time-exceeded }} oifname . ct original ip saddr . ct reply ip saddr . ct original protocol . ct reply proto-src @ports4 counter accept
+    icmp type {{ destination-unreachable, time-exceeded }} oifname . ct original ip saddr . ct reply ip saddr . ct original protocol @hosts4 counter accept
+    icmp type {{ destination-unreachable, time-exceeded }} ct original protocol 1 oifname . ct original ip saddr . ct reply ip saddr @pings4 counter accept
+    icmpv6 type {{ destination-unreachable, packet-too-big, time-exceeded }} oifname . ct original ip6 saddr . ct reply ip6 saddr . ct original protocol . ct reply proto-src @ports6 counter accept
+    icmpv6 type {{ destination-unreachable, packet-too-big, time-exceeded }} oifname . ct original ip6 saddr . ct reply ip6 saddr . ct original protocol @hosts6 counter accept
+    icmpv6 type {{ destination-unreachable, packet-too-big, time-exceeded }} ct original protocol 58 oifname . ct original ip6 saddr . ct reply ip6 saddr @pings6 counter accept
+  }}
+"""  # noqa: E501 -- one rule, one line, as nft prints it
+
+_SOURCE_NAT: Final = f"""
+  chain source_nat {{
+    type nat hook postrouting priority srcnat; policy accept;
+    iifname "{PREFIX}*" oifname @plant masquerade
+  }}
+"""
+
+
+def table(*, source_nat: bool) -> str:
+    """Return the table with empty sets: in this state everything from and to tunnels is dropped."""
+    return f"table inet {TABLE} {{{_SETS}{_RULES}{_SOURCE_NAT if source_nat else ''}}}\n"
+
+
+def allow_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
+    """Return the session's elements by set: exactly what it may reach, for LIFETIME_S seconds."""
+    elements: dict[str, list[str]] = {}
+    for grant in plan.grants:
+        version = grant.address.version
+        ends = f"{plan.interface} . {plan.peer_address(version)} . {grant.address}"
+        name, rest = _selector(grant)
+        elements.setdefault(f"{name}{version}", []).append(ends + rest)
+    return {name: tuple(each) for name, each in elements.items()}
+
+
+def clamp_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
+    """Return the largest TCP segment of the session by map."""
+    return {
+        f"mss{version}": (f"{plan.interface} : {plan.mtu - _HEADERS[version]}",)
+        for version in plan.versions
+    }
+
+
+def allow(plan: TunnelPlan, plant_interfaces: Iterable[str]) -> str:
+    """Open the door for a session that has its elements for the first time."""
+    return (
+        _change("add", {"plant": tuple(plant_interfaces)})
+        + _change("add", clamp_elements(plan))
+        + _change("add", allow_elements(plan))
+    )
+
+
+def renew(plans: Iterable[TunnelPlan]) -> str:
+    """Start the elements' timeouts anew; as a whole it fails if one of them has run out.
+
+    Adding alone would leave the old timeout; adding first would bring back what has run out.
+    """
+    return "".join(
+        _change("delete", allow_elements(plan)) + _change("add", allow_elements(plan))
+        for plan in plans
+    )
+
+
+def disallow(plan: TunnelPlan) -> str:
+    """Close the door, also if some or all elements have run out."""
+    elements = {**clamp_elements(plan), **allow_elements(plan)}
+    # Within one transaction the addition is never seen by a packet; without it the deletion of
+    # what has run out would fail.
+    return _change("add", elements) + _change("delete", elements)
+
+
+def lend(version: int, interface: str) -> str:
+    """Confine an interface to tunnels before forwarding is switched on for it."""
+    return _change("add", {f"lent{version}": (interface,)})
+
+
+def _selector(grant: Grant) -> tuple[str, str]:
+    match grant.protocol:
+        case Protocol.ICMP_ECHO:
+            return "pings", ""
+        case Protocol.TCP | Protocol.UDP if grant.port is None:
+            return "hosts", f" . {_PROTOCOL_NUMBERS[grant.protocol]}"
+        case Protocol.TCP | Protocol.UDP:
+            return "ports", f" . {_PROTOCOL_NUMBERS[grant.protocol]} . {grant.port}"
+
+
+def _change(verb: str, elements: Mapping[str, tuple[str, ...]]) -> str:
+    return "".join(
+        f"{verb} element inet {TABLE} {name} {{ {', '.join(each)} }}\n"
+        for name, each in elements.items()
+        if each
+    )

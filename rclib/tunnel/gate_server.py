@@ -1,0 +1,194 @@
+"""Serves the gate protocol on a Unix socket (docs/protocol/local.md).
+
+One connection controls the gate; the sessions it opened live no longer than it does. All verbs
+run on one thread, one after the other, so that neither a slow one nor the watch stops the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from rclib.runtime.errors import LocalProtocolError, PeerGone
+from rclib.runtime.local import serve_local
+from rclib.tunnel.gate_errors import GateRefused
+from rclib.wire.errors import DecodeError
+from rclib.wire.gate import (
+    MAX_UNDER_WAY,
+    Close,
+    CloseAll,
+    Done,
+    GateFailed,
+    GateFrame,
+    GateReply,
+    Measure,
+    Open,
+    Prepare,
+    Renew,
+    Result,
+    Verb,
+    decode_request,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from rclib.runtime.context import Context
+    from rclib.runtime.local import Connection
+    from rclib.tunnel.gate_sessions import Gate
+    from rclib.wire.gate import GateRequest
+
+T = TypeVar("T")
+
+WATCH_S: Final = 1.0
+"""How often the rules and interfaces are looked after."""
+
+_SUCCESSION_S: Final = 5.0  # for a former connection's sessions to be closed
+
+GATE_CONTROLLED = "gate_controlled"
+GATE_RELEASED = "gate_released"
+GATE_BUSY = "gate_busy"
+VERB_REFUSED = "verb_refused"
+CLOSE_INCOMPLETE = "close_incomplete"
+
+
+class GateServer:
+    """One gate behind one socket."""
+
+    def __init__(self, gate: Gate, ctx: Context) -> None:
+        self._gate = gate
+        self._ctx = ctx
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gate")
+        self._control = asyncio.Lock()
+        self._controller: Connection | None = None
+
+    async def run(
+        self,
+        path: Path,
+        *,
+        allowed_uids: frozenset[int],
+        group: str | None,
+        program: str,
+        listening: asyncio.Event | None = None,
+    ) -> None:
+        """Sweep, serve until the context stops, sweep. Raises StartError and GateRefused.
+
+        `listening` is set once connections are accepted.
+        """
+        await self._on_thread(self._gate.sweep)
+        watch = self._ctx.tasks.create_task(self._watch(), name="gate watch")
+        try:
+            await serve_local(
+                path,
+                self._serve,
+                allowed_uids=allowed_uids,
+                group=group,
+                stopping=self._ctx.stopping,
+                listening=listening,
+                program=program,
+            )
+        finally:
+            watch.cancel()
+            await self._on_thread(self._gate.sweep)
+            self._thread.shutdown()
+
+    async def _serve(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(_SUCCESSION_S):
+                await self._control.acquire()
+        except TimeoutError:
+            self._ctx.log.warning(GATE_BUSY, pid=connection.peer.pid)
+            return
+        self._ctx.log.info(GATE_CONTROLLED, pid=connection.peer.pid, uid=connection.peer.uid)
+        self._controller = connection
+        try:
+            await self._obey(connection)
+        finally:
+            self._controller = None
+            try:
+                await self._close_all()
+            finally:
+                self._control.release()
+            self._ctx.log.info(GATE_RELEASED, pid=connection.peer.pid)
+
+    async def _obey(self, connection: Connection) -> None:
+        requests: asyncio.Queue[GateRequest] = asyncio.Queue(MAX_UNDER_WAY)
+        async with asyncio.TaskGroup() as tasks:
+            worker = tasks.create_task(self._work(connection, requests))
+            try:
+                while (line := await connection.receive()) is not None:
+                    await requests.put(_decode(line))
+            finally:
+                # What the peer still wanted no longer counts: all of it is being closed.
+                worker.cancel()
+
+    async def _work(self, connection: Connection, requests: asyncio.Queue[GateRequest]) -> None:
+        while True:
+            request = await requests.get()
+            result = await self._on_thread(lambda verb=request.verb: self._carry_out(verb))
+            await connection.send(encode(GateReply(request.number, result)))
+
+    def _carry_out(self, verb: Verb) -> Result:
+        try:
+            match verb:
+                case Prepare():
+                    return self._gate.prepare(verb.session)
+                case Open():
+                    return self._gate.open(verb)
+                case Renew():
+                    return self._gate.renew(verb.sessions)
+                case Close():
+                    self._gate.close(verb.session)
+                    return Done()
+                case CloseAll():
+                    self._gate.close_all()
+                    return Done()
+                case Measure():
+                    return self._gate.measure()
+        except GateRefused as exc:
+            self._ctx.log.warning(
+                VERB_REFUSED, verb=type(verb).__name__, error=exc.error, reason=exc.detail
+            )
+            return GateFailed(exc.error, exc.detail)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                frames: tuple[GateFrame, ...] = await self._on_thread(self._gate.watch)
+            except GateRefused as exc:
+                self._report(exc)
+                frames = ()
+            controller = self._controller
+            for frame in frames:
+                if controller is None:
+                    break
+                try:
+                    await controller.send(encode(frame))
+                except PeerGone:
+                    break  # its sessions are being closed by its own task
+            self._ctx.healthy()
+            await asyncio.sleep(WATCH_S)
+
+    async def _close_all(self) -> None:
+        try:
+            await self._on_thread(self._gate.close_all)
+        except GateRefused as exc:
+            self._report(exc)
+
+    def _report(self, exc: GateRefused) -> None:
+        # What is left is shut by the kernel when its allow-set runs out.
+        self._ctx.log.error(CLOSE_INCOMPLETE, reason=exc.detail)
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        """Queue work behind what is under way. A cancelled caller does not stop it."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _decode(line: bytes) -> GateRequest:
+    try:
+        return decode_request(line)
+    except DecodeError as exc:
+        raise LocalProtocolError(f"no gate request: {exc}") from None

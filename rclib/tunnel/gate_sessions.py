@@ -1,0 +1,293 @@
+"""The gate's sessions: what is prepared, what is open, and how each goes away again.
+
+The same for both ends of a tunnel; what differs is a `GateEnd`. Everything blocks and nothing is
+safe to call twice at once: one thread does all of it (`rclib.tunnel.gate_server`).
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from rclib.runtime.clock import boottime
+from rclib.tunnel.gate_errors import GateRefused
+from rclib.tunnel.gate_plan import TunnelPlan, check_among, plan_tunnel
+from rclib.tunnel.wireguard import KeyPair, TunnelSettings, WireGuard, make_key_pair
+from rclib.tunnel.wireguard_choice import choose_wireguard
+from rclib.wire.gate import (
+    GateError,
+    Gone,
+    Measured,
+    Opened,
+    Prepared,
+    Renewed,
+    Tampered,
+    TunnelCounters,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rclib.runtime.logs import Logger
+    from rclib.tunnel.gate_netlink import Netlink
+    from rclib.tunnel.gate_plan import IPNetwork
+    from rclib.wire.gate import Open
+    from rclib.wire.ids import SessionId
+
+PEER_HOST: Final = "127.0.0.1"
+"""Where every peer seems to be: the loopback socket of the relay leg."""
+
+WIREGUARD_CHOSEN = "wireguard_chosen"
+TUNNEL_OPENED = "tunnel_opened"
+TUNNEL_CLOSED = "tunnel_closed"
+TUNNEL_CLOSE_FAILED = "tunnel_close_failed"
+RULES_TAMPERED = "rules_tampered"
+
+
+class GateEnd(Protocol):
+    """What the gateway's gate and the technician's do differently. Methods raise GateRefused."""
+
+    prefix: str
+    """Of the interfaces' names."""
+    lifetime_s: float | None
+    """How long a session lives without renewal; None: as long as its connection."""
+
+    def admit(self, plan: TunnelPlan) -> None:
+        """Refuse what this machine must not or cannot do; changes nothing."""
+
+    def allowed(self, plan: TunnelPlan) -> tuple[IPNetwork, ...]:
+        """Return what the peer may send from and is sent packets for."""
+
+    def install(self) -> None:
+        """Put the rules up that drop everything, before the first session."""
+
+    def permit(self, plan: TunnelPlan) -> None:
+        """Put up what lets the session's packets through."""
+
+    def forbid(self, plan: TunnelPlan) -> None:
+        """Take that down, with what the kernel remembers of the session's connections."""
+
+    def attach(self, plan: TunnelPlan) -> None:
+        """Set the new interface up, which is still down."""
+
+    def route(self, plan: TunnelPlan) -> None:
+        """Lead packets to the interface, which is up now."""
+
+    def renew(self, plans: Iterable[TunnelPlan], /) -> frozenset[SessionId]:
+        """Let sessions live on; return those it is too late for."""
+
+    def inspect(self, plans: Iterable[TunnelPlan], /) -> str | None:
+        """Say what somebody else changed; None: nothing."""
+
+    def sweep(self) -> None:
+        """Remove all that this end ever put up, also what a killed gate left."""
+
+
+@dataclass(slots=True)
+class _OpenTunnel:
+    plan: TunnelPlan
+    undo: ExitStack
+    renewed_at: float
+
+
+class Gate:
+    """One end's sessions. Call `sweep` at the start and at the end."""
+
+    def __init__(
+        self,
+        end: GateEnd,
+        netlink: Netlink,
+        log: Logger,
+        *,
+        max_sessions: int,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self._end = end
+        self._netlink = netlink
+        self._log = log
+        self._max_sessions = max_sessions
+        self._clock = clock
+        self._wireguard: WireGuard | None = None
+        self._prepared: dict[SessionId, KeyPair] = {}
+        self._open: dict[SessionId, _OpenTunnel] = {}
+
+    @property
+    def sessions(self) -> int:
+        """How many tunnels are open."""
+        return len(self._open)
+
+    def wireguard(self) -> WireGuard:
+        """Find out once which WireGuard there is; raises GateRefused until there is one."""
+        if self._wireguard is None:
+            self._wireguard = choose_wireguard(self._netlink, self._end.prefix)
+            self._log.info(WIREGUARD_CHOSEN, backend=self._wireguard.name)
+        return self._wireguard
+
+    def prepare(self, session: SessionId) -> Prepared:
+        if session in self._prepared or session in self._open:
+            raise GateRefused(GateError.SESSION_EXISTS, f"{session} has its key already")
+        if len(self._prepared) + len(self._open) >= self._max_sessions:
+            raise GateRefused(
+                GateError.TOO_MANY_SESSIONS,
+                f"{self._max_sessions} sessions are open or about to be (max_sessions)",
+            )
+        self.wireguard()
+        keys = self._prepared[session] = make_key_pair()
+        return Prepared(keys.public)
+
+    def open(self, request: Open) -> Opened:
+        """Rules first, interface up last; what fails on the way is undone in reverse."""
+        session = request.session
+        if session in self._open:
+            raise GateRefused(GateError.SESSION_EXISTS, f"{session} is open already")
+        keys = self._prepared.get(session)
+        if keys is None:
+            raise GateRefused(GateError.UNKNOWN_SESSION, f"{session} was not prepared")
+        plan = plan_tunnel(self._end.prefix, request)
+        check_among(plan, (each.plan for each in self._open.values()))
+        self._end.admit(plan)
+        try:
+            opened = self._build(plan, keys)
+        except BaseException:
+            self._sweep_if_idle()
+            raise
+        del self._prepared[session]
+        self._log.info(
+            TUNNEL_OPENED,
+            session=session,
+            interface=plan.interface,
+            listen_port=opened.listen_port,
+            grants=[str(grant) for grant in plan.grants],
+        )
+        return opened
+
+    def renew(self, sessions: Iterable[SessionId]) -> Renewed:
+        """Renew what still lives; what does not is closed at once, and named."""
+        now = self._clock()
+        asked = tuple(dict.fromkeys(sessions))
+        alive = {
+            each: self._open[each]
+            for each in asked
+            if each in self._open and not self._has_expired(self._open[each], now)
+        }
+        late = self._end.renew(tunnel.plan for tunnel in alive.values())
+        for session, tunnel in alive.items():
+            if session not in late:
+                tunnel.renewed_at = now
+        expired = tuple(each for each in asked if each not in alive or each in late)
+        for session in expired:
+            self._shut(session, "renewed too late")
+        return Renewed(expired)
+
+    def close(self, session: SessionId) -> None:
+        self._prepared.pop(session, None)
+        self._shut(session, "asked to")
+
+    def close_all(self, why: str = "asked to") -> None:
+        """Close every session, even if closing one of them fails; raises what failed last."""
+        self._prepared.clear()
+        failure: GateRefused | None = None
+        for session in tuple(self._open):
+            try:
+                self._shut(session, why)
+            except GateRefused as exc:
+                failure = exc
+        if failure is not None:
+            raise failure
+
+    def measure(self) -> Measured:
+        tunnels = []
+        for session, tunnel in self._open.items():
+            counters = self.wireguard().counters(tunnel.plan.interface)
+            tunnels.append(
+                TunnelCounters(
+                    session,
+                    counters.received_bytes,
+                    counters.sent_bytes,
+                    counters.handshake_age_s,
+                )
+            )
+        return Measured(tuple(tunnels))
+
+    def watch(self) -> tuple[Tampered | Gone, ...]:
+        """Look after the open sessions; what is not as it should be is closed, then reported."""
+        if not self._open:
+            return ()
+        try:
+            fault = self._end.inspect(tunnel.plan for tunnel in self._open.values())
+            present = self._netlink.links(self._end.prefix)
+        except GateRefused as exc:
+            fault, present = f"the rules cannot be read: {exc.detail}", ()
+        if fault is not None:
+            self._log.error(RULES_TAMPERED, reason=fault)
+            self.close_all(fault)
+            return (Tampered(fault),)
+        now = self._clock()
+        gone = []
+        for session, tunnel in tuple(self._open.items()):
+            if tunnel.plan.interface not in present:
+                reason = f"its interface {tunnel.plan.interface} was removed"
+            elif self._has_expired(tunnel, now):
+                reason = f"it was not renewed for {self._end.lifetime_s:g} s"
+            else:
+                continue
+            self._shut(session, reason)
+            gone.append(Gone(session, reason))
+        return tuple(gone)
+
+    def sweep(self) -> None:
+        """Close what is open, then remove what may be left of others like this."""
+        try:
+            self.close_all("the gate ends")
+        finally:
+            self._end.sweep()
+
+    def _build(self, plan: TunnelPlan, keys: KeyPair) -> Opened:
+        wireguard = self.wireguard()
+        settings = TunnelSettings(
+            keys.private,
+            plan.peer_key,
+            (PEER_HOST, plan.endpoint_port),
+            self._end.allowed(plan),
+            plan.keepalive_s,
+        )
+        with ExitStack() as undo:
+            if not self._open:
+                self._end.install()
+            undo.callback(self._end.forbid, plan)
+            self._end.permit(plan)
+            undo.callback(wireguard.remove, plan.interface)
+            wireguard.create(plan.interface, settings)
+            for version in plan.versions:
+                self._netlink.add_address(
+                    plan.interface, plan.local_address(version), plan.peer_address(version)
+                )
+            self._end.attach(plan)
+            port = wireguard.bring_up(plan.interface, plan.mtu)
+            self._end.route(plan)
+            self._open[plan.session] = _OpenTunnel(plan, undo.pop_all(), self._clock())
+        return Opened(plan.interface, port, wireguard.name)
+
+    def _has_expired(self, tunnel: _OpenTunnel, now: float) -> bool:
+        # The kernel's timeouts stand still while the machine is suspended; this clock does not.
+        lifetime_s = self._end.lifetime_s
+        return lifetime_s is not None and now - tunnel.renewed_at >= lifetime_s
+
+    def _shut(self, session: SessionId, why: str) -> None:
+        tunnel = self._open.pop(session, None)
+        if tunnel is None:
+            return
+        try:
+            tunnel.undo.close()
+        except GateRefused as exc:
+            # Nobody renews it any more, so that the kernel drops its packets within LIFETIME_S.
+            self._log.error(TUNNEL_CLOSE_FAILED, session=session, reason=exc.detail)
+            raise
+        finally:
+            self._sweep_if_idle()
+        self._log.info(TUNNEL_CLOSED, session=session, reason=why)
+
+    def _sweep_if_idle(self) -> None:
+        if not self._open:
+            self._end.sweep()

@@ -1,0 +1,62 @@
+"""WireGuard in the kernel: the interface outlives its maker, so somebody has to remove it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rclib.tunnel.gate_errors import GateRefused
+from rclib.tunnel.wireguard import Counters
+from rclib.wire.gate import GateError
+
+if TYPE_CHECKING:
+    from rclib.tunnel.gate_netlink import Netlink
+    from rclib.tunnel.wireguard import TunnelSettings
+
+
+class KernelWireGuard:
+    """By netlink; implements `rclib.tunnel.wireguard.WireGuard`."""
+
+    name = "kernel"
+
+    def __init__(self, netlink: Netlink) -> None:
+        self._netlink = netlink
+
+    def works(self, probe: str) -> bool:
+        """Make an interface to see; that also loads the module where it is not yet loaded."""
+        try:
+            self._netlink.add_wireguard(probe)
+        except GateRefused as exc:
+            if exc.error is GateError.NO_WIREGUARD:
+                return False
+            raise
+        self._netlink.delete_link(probe)
+        return True
+
+    def create(self, interface: str, settings: TunnelSettings) -> None:
+        self._netlink.add_wireguard(interface)
+        try:
+            self._netlink.configure_wireguard(
+                interface,
+                private_key=settings.private_key,
+                peer_key=settings.peer_key,
+                endpoint=settings.endpoint,
+                allowed=settings.allowed,
+                keepalive_s=settings.keepalive_s,
+            )
+        except BaseException:
+            self._netlink.delete_link(interface)
+            raise
+
+    def bring_up(self, interface: str, mtu: int) -> int:
+        self._netlink.set_up(interface, mtu)
+        return self._netlink.wireguard_port(interface)
+
+    def counters(self, interface: str) -> Counters:
+        (peer,) = self._netlink.wireguard_peers(interface).values()
+        # The kernel stamps handshakes with the wall clock.
+        age_s = max(0.0, time.time() - peer.handshake_at) if peer.handshake_at else None
+        return Counters(peer.received_bytes, peer.sent_bytes, age_s)
+
+    def remove(self, interface: str) -> None:
+        self._netlink.delete_link(interface)
