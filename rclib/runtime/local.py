@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +39,7 @@ SEND_TIMEOUT_S: Final = 5.0  # for a peer to read what it was sent
 MAX_CONNECTIONS: Final = 64  # at once, of one server
 CLOSING_GRACE_S: Final = 1.0  # for handlers to end after the server was asked to stop
 ACCEPT_PAUSE_S: Final = 0.2  # when the process is out of file descriptors
+QUEUE_POLL_S: Final = 0.05  # while a server's queue of connections is full
 
 PEER_REFUSED = "local_peer_refused"
 PEER_FAULTED = "local_peer_faulted"
@@ -172,23 +173,29 @@ async def serve_local(  # noqa: PLR0913 -- named options of one call, most with 
 async def connect_local(
     path: Path, timeout_s: float, *, program: str = "the program behind it", hint: str = ""
 ) -> Connection:
-    """Connect to the server behind `path`.
+    """Connect to the server behind `path`, waiting at most `timeout_s` for a place in its queue.
 
-    Raises LocalUnavailable, which names `program` and ends with `hint`: how to start it.
+    Whether it answers is for the caller to see. Raises LocalUnavailable, which names
+    `program` and ends with `hint`: how to start it.
     """
-    try:
-        async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_unix_connection(str(path), limit=LINE_LIMIT)
-    except TimeoutError:
-        reason = f"{program} does not answer on {path} within {timeout_s} s"
-    except (FileNotFoundError, ConnectionRefusedError):
-        reason = f"{program} is not running: nobody answers on {path}"
-    except PermissionError:
-        reason = f"no permission to talk to {program} on {path}"
-    except OSError as exc:
-        reason = f"cannot talk to {program} on {path}: {exc.strerror or exc}"
-    else:
-        return Connection(reader, writer, _peer_of(writer.get_extra_info("socket")))
+    with ExitStack() as undo:
+        sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        sock.setblocking(False)  # noqa: FBT003 -- the name of the call says it
+        try:
+            async with asyncio.timeout(timeout_s):
+                await _connect(sock, path)
+                connection = await _over(sock, _peer_of(sock))
+        except TimeoutError:
+            reason = f"{program} does not answer on {path} within {timeout_s} s"
+        except (FileNotFoundError, ConnectionRefusedError):
+            reason = f"{program} is not running: nobody answers on {path}"
+        except PermissionError:
+            reason = f"no permission to talk to {program} on {path}"
+        except OSError as exc:
+            reason = f"cannot talk to {program} on {path}: {exc.strerror or exc}"
+        else:
+            undo.pop_all()
+            return connection
     raise LocalUnavailable(f"{reason}; {hint}" if hint else reason)
 
 
@@ -247,12 +254,7 @@ class _Server:
         return None
 
     async def _handle(self, sock: socket.socket, peer: Peer) -> None:
-        try:
-            reader, writer = await asyncio.open_unix_connection(sock=sock, limit=LINE_LIMIT)
-        except BaseException:
-            sock.close()
-            raise
-        connection = Connection(reader, writer, peer)
+        connection = await _over(sock, peer)
         try:
             await self._on_connection(connection)
         except asyncio.CancelledError:
@@ -266,6 +268,27 @@ class _Server:
             self._log.error(CONNECTION_FAILED, once_per=once, peer=peer, exc_info=exc)
         finally:
             await connection.close()
+
+
+async def _connect(sock: socket.socket, path: Path) -> None:
+    while True:
+        try:
+            # A Unix socket connects at once or not at all; the loop's own sock_connect
+            # takes a full queue for a connection under way, and then for one that is there.
+            sock.connect(str(path))
+        except BlockingIOError:
+            await asyncio.sleep(QUEUE_POLL_S)  # nothing tells when a place becomes free
+        else:
+            return
+
+
+async def _over(sock: socket.socket, peer: Peer) -> Connection:
+    try:
+        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=LINE_LIMIT)
+    except BaseException:
+        sock.close()
+        raise
+    return Connection(reader, writer, peer)
 
 
 def _peer_of(sock: socket.socket) -> Peer:
