@@ -35,7 +35,7 @@ from rclib.wire.control import (
     SessionRefusal,
     TicketRedeem,
 )
-from rclib.wire.gate import RENEW_S, Allow, Gone, Open, Tampered
+from rclib.wire.gate import RENEW_S, Allow, Open
 from rclib.wire.identity import Side, offer_key_statement
 from rclib.wire.ids import EndpointId
 
@@ -91,7 +91,11 @@ class Client:
 
         Raises GateUnavailable if the privileged half is not there.
         """
-        self._gate = await GateClient.connect(Path(self._config.gate_socket), self._gate_event)
+        self._gate = await GateClient.connect(
+            Path(self._config.gate_socket),
+            program="rcc-gate",
+            hint="it is installed once with administrator rights: systemctl start rcc-gate",
+        )
         link = asyncio.create_task(self._link.run(), name="control-link")
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -100,13 +104,14 @@ class Client:
                 watches = [
                     tasks.create_task(self._watch_clock()),
                     tasks.create_task(self._watch_gate(self._gate)),
+                    tasks.create_task(self._watch_events(self._gate)),
                 ]
                 await self.finished.wait()
                 for watch in watches:
                     watch.cancel()
         finally:
             # The gate first: routes of a dead session must not swallow packets.
-            await self._gate.disconnect()
+            await self._gate.aclose()
             if self._end is not None:
                 await self._end.close()
             await self._link.flushed(GOODBYE_S)
@@ -250,9 +255,13 @@ class Client:
                     measured = self.core.measured(await gate.measure(), boottime())
                     if measured:
                         self._do(measured)
-                await gate.wait_lost(MEASURE_S)
+                await asyncio.sleep(MEASURE_S)
         except (GateRefused, GateUnavailable) as exc:
             self._do(self.core.failed(str(exc)))
 
-    def _gate_event(self, event: Tampered | Gone) -> None:
-        self._do(self.core.failed(event.detail))
+    async def _watch_events(self, gate: GateClient) -> None:
+        try:
+            async for event in gate.events():
+                self._do(self.core.failed(event.detail))
+        except GateUnavailable as exc:
+            self._do(self.core.failed(str(exc)))

@@ -78,7 +78,10 @@ class GateLink:
             await asyncio.sleep(RETRY_S)
 
     async def _one_connection(self) -> None:
-        client = await GateClient.connect(self._path, self._event)
+        client = await GateClient.connect(
+            self._path, program="rcd-gate", hint="systemctl start rcd-gate"
+        )
+        events = asyncio.create_task(self._watch(client), name="gate-events")
         try:
             self._client, self.detail = client, ""
             self._ctx.log.info(GATE_READY)
@@ -91,11 +94,15 @@ class GateLink:
                     self._ctx.healthy()
                 if self._handler.sessions.open:
                     self._handler.gate_measured(await client.measure())
-                await client.wait_lost(MEASURE_S)
+                await asyncio.wait({events}, timeout=MEASURE_S)
+                if events.done():
+                    events.result()
         except GateRefused as exc:
             raise GateUnavailable(str(exc)) from None
         finally:
-            await client.disconnect()
+            events.cancel()
+            await asyncio.gather(events, return_exceptions=True)
+            await client.aclose()
 
     async def _renew(self, client: GateClient) -> None:
         sessions = tuple(s.offer.session for s in self._handler.sessions.open if s.is_open)
@@ -104,9 +111,11 @@ class GateLink:
             if expired:
                 self._handler.gate_expired(expired)
 
-    def _event(self, event: Tampered | Gone) -> None:
-        match event:
-            case Tampered(detail):
-                self._handler.gate_tampered(detail)
-            case Gone(session, detail):
-                self._handler.gate_gone(session, detail)
+    async def _watch(self, client: GateClient) -> None:
+        async for event in client.events():
+            match event:
+                case Tampered(detail):
+                    self._handler.gate_tampered(detail)
+                case Gone(session, detail):
+                    self._handler.gate_gone(session, detail)
+        raise GateUnavailable("rcd-gate has closed the connection")

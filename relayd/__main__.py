@@ -1,0 +1,27 @@
+"""`relayd`: run the WebSocket relay."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rclib.runtime.service import Service, run_service
+from relayd.config import DEFAULT_PATH, RelaydConfig
+from relayd.server import RelayServer
+
+if TYPE_CHECKING:
+    from rclib.runtime.context import Context
+
+
+async def run(config: RelaydConfig, ctx: Context) -> None:
+    server = RelayServer(config, ctx)
+    await ctx.serve_status(config.status)
+    await server.run(lambda port: ctx.ready(f"relay {config.relay} on port {port}"))
+
+
+def main() -> int:
+    return run_service(Service("relayd", __doc__ or "", RelaydConfig, run, DEFAULT_PATH))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
