@@ -123,6 +123,12 @@ class Hub:
         state = self.state_of(gateway)
         return state.access if state is not None else None
 
+    def note_state(self, gateway: EndpointId, state: GatewayState) -> None:
+        """Remember what a gateway said about itself, for as long as its link is open."""
+        peer = self._peer(gateway)
+        if peer.link is not None:
+            peer.state = state
+
     def state_of(self, gateway: EndpointId) -> GatewayState | None:
         peer = self._peers.get(gateway)
         return peer.state if peer is not None and peer.link is not None else None

@@ -147,7 +147,7 @@ def redeem(
     return redeemed
 
 
-def answer(tx: Tx, session: Session) -> Session:
+def note_answer(tx: Tx, session: Session) -> Session:
     """Remember that the gateway's side is open."""
     answered = replace(session, answered=True)
     save_session(tx, answered)
@@ -187,20 +187,23 @@ def expire_ticket(tx: Tx, session: Session, now_ms: int) -> Session:
     return expired
 
 
-def end(tx: Tx, session: Session, reason: EndReason, actor: Actor, now_ms: int) -> Session | None:
+def end(
+    tx: Tx,
+    session: Session,
+    reason: EndReason,
+    actor: Actor,
+    now_ms: int,
+    why: dict[str, str] | None = None,
+) -> Session | None:
     """End a session; None if it had ended before."""
     if session.state is SessionState.ENDED:
         return None
-    ended = replace(
-        session,
-        state=next_state(session.state, Event.END),
-        ended_ms=now_ms,
-        end_reason=reason,
-    )
+    state = next_state(session.state, Event.END)
+    ended = replace(session, state=state, ended_ms=now_ms, end_reason=reason)
     void_tickets(tx, session.id, now_ms)
     save_session(tx, ended)
     detail = {"reason": reason.value, "path": session.path.value if session.path else ""}
-    _record(tx, AuditAction.SESSION_ENDED, ended, actor, now_ms, detail)
+    _record(tx, AuditAction.SESSION_ENDED, ended, actor, now_ms, detail | (why or {}))
     return ended
 
 

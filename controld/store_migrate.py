@@ -6,6 +6,7 @@ damage a write-ahead log that two connections write at once.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ from rclib.runtime.errors import StartError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # says on every start that it began
 
 
 def migrate(path: Path) -> None:

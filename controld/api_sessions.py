@@ -1,0 +1,170 @@
+"""Preparing, starting, seeing and ending sessions."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
+
+from controld import sessions, store_users
+from controld.api import Call, Route
+from controld.api_types import SessionLink, SessionList, SessionRequest, SessionView
+from controld.codes import new_token
+from controld.errors import ConflictError, ForbiddenError, NotFoundError
+from controld.lifecycle import StartFacts, StartRefusal
+from controld.roles import Action, Scope, scope_of
+from controld.sessions import Plan
+from controld.store_sessions import get_session, list_sessions
+from rclib.wire.ids import EndpointId, SessionId
+from rclib.wire.session import EndReason
+
+if TYPE_CHECKING:
+    from controld.records import Session, User
+    from controld.store import Tx
+
+MAX_LISTED: Final = 500
+
+_REFUSED: Final[dict[StartRefusal, str]] = {
+    StartRefusal.NOT_ASSIGNED: "this session is not released for you",
+    StartRefusal.SESSION_OVER: "this session has ended; let a new one be prepared",
+    StartRefusal.ALREADY_STARTED: "this session is already in use",
+    StartRefusal.WINDOW_NOT_OPEN: "the session's time window has not begun",
+    StartRefusal.WINDOW_OVER: "the session's time window is over",
+    StartRefusal.NO_RELAY: "no relay is configured; add one to controld.toml ([[relays]])",
+    StartRefusal.GATEWAY_OFFLINE: "the gateway is offline: without network, or switched off on "
+    "its AMS page, which only the plant can change",
+    StartRefusal.ACCESS_OFF: "remote access is switched off on the gateway's AMS page",
+}
+
+
+async def list_(call: Call) -> SessionList:
+    is_all = scope_of(call.user.role, Action.SEE_SESSIONS) is Scope.ALL
+    limit = call.number("limit", 100, low=1, high=MAX_LISTED)
+    found = await call.services.store.read(
+        lambda tx: list_sessions(
+            tx, call.user.organisation, None if is_all else call.user.id, limit
+        )
+    )
+    return SessionList(tuple(_view(call, session) for session in found))
+
+
+async def prepare(call: Call) -> SessionView:
+    request = await call.body(SessionRequest)
+    plan = Plan(
+        name=request.name,
+        gateway=request.gateway,
+        targets=[(t.device, t.protocol, t.port) for t in request.targets],
+        users=request.users,
+        duration_s=request.duration_s,
+        reason=request.reason,
+        window_from_ms=request.window_from_ms,
+        window_until_ms=request.window_until_ms,
+    )
+    session = await call.services.store.write(
+        lambda tx: sessions.prepare(tx, plan, call.user, call.actor, call.now_ms)
+    )
+    return _view(call, session)
+
+
+async def show(call: Call) -> SessionView:
+    session = await call.services.store.read(lambda tx: _visible(tx, call))
+    return _view(call, session)
+
+
+async def start(call: Call) -> SessionLink:
+    """Everything Start needs is checked in the transaction that issues the ticket."""
+    services = call.services
+    ticket = new_token()
+
+    def work(tx: Tx) -> Session | StartRefusal:
+        session = _visible(tx, call)
+        user = store_users.get_user(tx, call.user.id)
+        if user.disabled:
+            return StartRefusal.NOT_ASSIGNED
+        facts = StartFacts(
+            user=user.id,
+            role=user.role,
+            access=services.hub.access_of(EndpointId(session.gateway)),
+            has_relay=services.admissions.has_relay,
+            now_ms=call.now_ms,
+        )
+        return sessions.start(tx, session, facts, services.config.times, ticket, call.actor)
+
+    started = await services.store.write(work)
+    if isinstance(started, StartRefusal):
+        refuse = ForbiddenError if started is StartRefusal.NOT_ASSIGNED else ConflictError
+        raise refuse(started.value, _REFUSED[started])
+    return SessionLink(_link(call, started.id, ticket), started.redeem_by_ms or 0)
+
+
+async def end(call: Call) -> None:
+    """Ends a session; one that has ended stays as it is."""
+    session = await call.services.store.read(lambda tx: _visible(tx, call))
+    is_own = session.started_by == call.user.id
+    if not is_own and scope_of(call.user.role, Action.END_SESSIONS) is not Scope.ALL:
+        raise ForbiddenError("not_yours", "somebody else is using this session")
+    reason = EndReason.TECHNICIAN if is_own else EndReason.ADMINISTRATOR
+    await call.services.coordinator.end(session.id, reason, call.actor)
+
+
+_SESSION = "/api/v1/sessions/{session}"
+ROUTES = (
+    Route("GET", "/api/v1/sessions", Action.SEE_SESSIONS, list_),
+    Route("POST", "/api/v1/sessions", Action.PREPARE_SESSIONS, prepare, HTTPStatus.CREATED),
+    Route("GET", _SESSION, Action.SEE_SESSIONS, show),
+    Route("POST", f"{_SESSION}/start", Action.START_SESSIONS, start),
+    Route("POST", f"{_SESSION}/end", Action.END_SESSIONS, end),
+)
+
+
+def _visible(tx: Tx, call: Call) -> Session:
+    """The session of the address, if the caller may know of it; raises NotFoundError."""
+    session = get_session(tx, SessionId(call.request.match_info["session"]))
+    if not _sees(call.user, session):
+        raise NotFoundError("session")
+    return session
+
+
+def _sees(user: User, session: Session) -> bool:
+    if session.organisation != user.organisation:
+        return False
+    match scope_of(user.role, Action.SEE_SESSIONS):
+        case Scope.ALL:
+            return True
+        case Scope.OWN:
+            return user.id in session.users or session.started_by == user.id
+        case Scope.NONE:
+            return False
+
+
+def _link(call: Call, session: SessionId, ticket: str) -> str:
+    host = call.services.config.host
+    at = f"[{host}]" if ":" in host else host
+    query = urlencode({"session": session, "ticket": ticket})
+    return f"remoteconnect://{at}:{call.services.public_port}/connect?{query}"
+
+
+def _view(call: Call, session: Session) -> SessionView:
+    return SessionView(
+        id=session.id,
+        organisation=session.organisation,
+        name=session.name,
+        gateway=session.gateway,
+        gateway_name=session.gateway_name,
+        gateway_online=call.services.hub.access_of(EndpointId(session.gateway)) is not None,
+        state=session.state,
+        path=session.path,
+        targets=session.targets,
+        users=session.users,
+        duration_s=session.duration_s,
+        reason=session.reason,
+        window_from_ms=session.window_from_ms,
+        window_until_ms=session.window_until_ms,
+        created_by=session.created_by,
+        created_ms=session.created_ms,
+        started_by=session.started_by,
+        started_ms=session.started_ms,
+        not_after_ms=session.not_after_ms,
+        ended_ms=session.ended_ms,
+        end_reason=session.end_reason,
+    )

@@ -1,0 +1,176 @@
+"""The commands besides running: init, certificate, audit verify, users reset-password."""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from controld import store_audit, store_users
+from controld.codes import new_password
+from controld.config import ControldConfig, RelayConfig
+from controld.initialise import CONFIG_NAME, Wanted, initialise, issue_certificate
+from controld.passwords import Passwords
+from controld.records import Actor, Entry
+from controld.store_offline import OfflineStore
+from rclib.runtime.clock import wall_ms
+from rclib.runtime.config import load_config
+from rclib.runtime.errors import OperatorError
+from rclib.runtime.net import parse_endpoint
+from rclib.runtime.supervisor import EXIT_FAILED, EXIT_OK, tell_operator
+from rclib.wire.audit import AuditAction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from controld.store import Tx
+
+COMMANDS: Final = ("init", "certificate", "audit", "users")
+HELP: Final = "commands: init, certificate, audit verify, users reset-password (each with --help)"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command and return the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.command(arguments)
+    except OperatorError as exc:
+        return tell_operator("controld", [exc])
+    return status
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    wanted = Wanted(
+        directory=arguments.directory,
+        host=arguments.host,
+        listen=arguments.listen,
+        also=arguments.also,
+        relays=arguments.relay,
+        organisation=arguments.organisation,
+        admin=arguments.admin,
+    )
+    password = initialise(wanted, wall_ms())
+    directory = arguments.directory
+    _say(f"{directory} is ready.")
+    _say(f"First administrator: {arguments.admin}")
+    _say(f"One-time password:   {password}")
+    _say("It is shown only now, and has to be changed at the first login.")
+    _say(f"Start: controld --config {directory / CONFIG_NAME}")
+    _say(f"Relays need {directory / 'token-key.pub.pem'}; ends trust {directory / 'tls/ca.pem'}.")
+    return EXIT_OK
+
+
+def _certificate(arguments: argparse.Namespace) -> int:
+    issue_certificate(arguments.directory, arguments.host, arguments.out)
+    _say(f"{arguments.out}: cert.pem, key.pem and ca.pem for {', '.join(arguments.host)}")
+    return EXIT_OK
+
+
+def _audit_verify(arguments: argparse.Namespace) -> int:
+    database = _database(arguments.config)
+    try:
+        verdict = store_audit.verify_file(database)
+    except sqlite3.Error as exc:
+        raise OperatorError(f"{database} cannot be read: {exc}") from None
+    if verdict.fault is not None:
+        _say(f"BROKEN at row {verdict.fault.seq}: {verdict.fault.reason}")
+        _say(f"The {verdict.rows} rows before it are as they were written.")
+        return EXIT_FAILED
+    _say(f"{verdict.rows} rows, unbroken; head {verdict.head.hex()}")
+    return EXIT_OK
+
+
+def _reset_password(arguments: argparse.Namespace) -> int:
+    database = _database(arguments.config)
+    password = new_password()
+    password_hash = Passwords().hash_now(password)
+
+    def work(tx: Tx) -> bool:
+        user = store_users.find_user_by_name(tx, arguments.name)
+        if user is None:
+            return False
+        store_users.set_password(tx, user.id, password_hash, must_change=True)
+        store_users.forget_attempts(tx, user.name)
+        entry = Entry(
+            action=AuditAction.PASSWORD_CHANGED,
+            organisation=user.organisation,
+            actor=Actor("console", "controld users reset-password"),
+            subject=user.id,
+        )
+        store_audit.append(tx, entry, wall_ms())
+        return True
+
+    with closing(OfflineStore(database)) as store:
+        found = store.write(work)
+    if not found:
+        raise OperatorError(f"there is no user called {arguments.name!r}")
+    _say(f"One-time password of {arguments.name}: {password}")
+    return EXIT_OK
+
+
+def _database(config: Path) -> Path:
+    database = config.parent / load_config(ControldConfig, config).database
+    if not database.is_file():
+        raise OperatorError(f"{database}: there is no such database; see `database` in {config}")
+    return database
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="controld")
+    commands = parser.add_subparsers(required=True)
+
+    init = commands.add_parser("init", help="make a data directory that is ready to run")
+    init.add_argument("directory", type=Path)
+    init.add_argument("--host", required=True, help="name or address gateways and PCs will dial")
+    init.add_argument(
+        "--also", action="append", default=[], metavar="HOST", help="one more for the certificate"
+    )
+    init.add_argument("--listen", type=_endpoint, default="0.0.0.0:443", metavar="ADDR:PORT")
+    init.add_argument(
+        "--relay", type=_relay, action="append", default=[], metavar="ID=wss://HOST/PATH"
+    )
+    init.add_argument("--organisation", default="default", metavar="NAME")
+    init.add_argument("--admin", default="admin", metavar="NAME")
+    init.set_defaults(command=_init)
+
+    certificate = commands.add_parser("certificate", help="issue one for a relay from our CA")
+    certificate.add_argument("directory", type=Path, help="the data directory")
+    certificate.add_argument("--host", required=True, action="append", metavar="HOST")
+    certificate.add_argument("--out", required=True, type=Path, metavar="DIR")
+    certificate.set_defaults(command=_certificate)
+
+    audit = commands.add_parser("audit", help="check the record").add_subparsers(required=True)
+    verify = audit.add_parser("verify", help="walk the chain and name the first bad row")
+    verify.add_argument("--config", required=True, type=Path, metavar="FILE")
+    verify.set_defaults(command=_audit_verify)
+
+    users = commands.add_parser("users", help="help a user back in").add_subparsers(required=True)
+    reset = users.add_parser("reset-password", help="set a one-time password; controld stopped")
+    reset.add_argument("name")
+    reset.add_argument("--config", required=True, type=Path, metavar="FILE")
+    reset.set_defaults(command=_reset_password)
+    return parser
+
+
+def _endpoint(text: str) -> object:
+    try:
+        return parse_endpoint(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
+
+
+def _relay(text: str) -> RelayConfig:
+    name, _, url = text.partition("=")
+    try:
+        return msgspec.convert({"id": name, "url": url}, RelayConfig)
+    except msgspec.ValidationError as exc:
+        raise argparse.ArgumentTypeError(f"{text!r}: {exc}; like eu1=wss://relay.example") from None
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")

@@ -1,0 +1,128 @@
+"""A running controld: its parts are built, then published, and taken down in reverse."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from controld import api_audit, api_endpoints, api_login, api_sessions, api_users
+from controld.admissions import Admissions
+from controld.api import MAX_BODY_BYTES, REQUEST_S, Route, add_routes
+from controld.coordinator import Coordinator
+from controld.link_hub import Hub
+from controld.link_server import LinkServer
+from controld.metrics import Metrics
+from controld.passwords import Passwords
+from controld.services import Services
+from controld.store import Store
+from controld.sweeper import Sweeper
+from rclib.runtime.clock import wall_ms
+from rclib.runtime.errors import bind_error
+from rclib.runtime.net import endpoint_of
+from rclib.runtime.tlsfiles import server_context
+from rclib.wire.control import LinkRefusal
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+
+    from controld.config import ControldConfig
+    from rclib.runtime.net import Endpoint
+    from rclib.runtime.service import Context
+
+LINK_PATH: Final = "/api/v1/link"
+ROUTES: Final[tuple[Route, ...]] = (
+    *api_login.ROUTES,
+    *api_users.ROUTES,
+    *api_endpoints.ROUTES,
+    *api_sessions.ROUTES,
+    *api_audit.ROUTES,
+)
+
+
+class Server:
+    """What `open_server` yields."""
+
+    def __init__(self, services: Services, sweeper: Sweeper, endpoint: Endpoint) -> None:
+        self.services = services
+        self.sweeper = sweeper
+        self.endpoint = endpoint
+
+
+async def run(config: ControldConfig, ctx: Context) -> None:
+    """Run until asked to stop."""
+    async with open_server(config, ctx) as server:
+        await ctx.serve_status(config.status)
+        sweeping = ctx.tasks.create_task(server.sweeper.run(ctx.healthy))
+        ctx.ready(f"serving on {server.endpoint}")
+        await ctx.stopping.wait()
+        sweeping.cancel()
+
+
+@asynccontextmanager
+async def open_server(
+    config: ControldConfig, ctx: Context, now_ms: Callable[[], int] = wall_ms
+) -> AsyncIterator[Server]:
+    """Build and publish; on leaving: tell the links, stop listening, close the store.
+
+    Sweeping is left to the caller. Raises StartError, ConfigError.
+    """
+    base = ctx.config_dir or Path()
+    async with AsyncExitStack() as undo:
+        tls = None if config.insecure_http else _tls(config, base)
+        admissions = Admissions(config.token_key, config.relays)
+        store = await Store.open(base / config.database)
+        undo.push_async_callback(store.close)
+        hub = Hub(now_ms, ctx.log)
+        metrics = Metrics(ctx.metrics)
+        coordinator = Coordinator(store, hub, admissions, config.times, now_ms)
+        services = Services(
+            config=config,
+            store=store,
+            hub=hub,
+            admissions=admissions,
+            coordinator=coordinator,
+            passwords=Passwords(),
+            metrics=metrics,
+            now_ms=now_ms,
+            log=ctx.log,
+        )
+        sweeper = Sweeper(store, hub, coordinator, config.times, now_ms, metrics, ctx.log)
+        await sweeper.recover()
+        runner = web.AppRunner(
+            _application(services),
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=REQUEST_S,
+            shutdown_timeout=3,
+        )
+        await runner.setup()
+        undo.push_async_callback(runner.cleanup)
+        endpoint = await _listen(runner, config, tls)
+        services.public_port = config.public_port or endpoint.port
+        undo.callback(hub.close_all, LinkRefusal.SHUTTING_DOWN, "controld is restarting")
+        yield Server(services, sweeper, endpoint)
+
+
+def _application(services: Services) -> web.Application:
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    add_routes(app, services, ROUTES)
+    app.router.add_get(LINK_PATH, LinkServer(services).serve)
+    return app
+
+
+def _tls(config: ControldConfig, base: Path) -> ssl.SSLContext:
+    return server_context(base / config.tls.certificate, base / config.tls.key)
+
+
+async def _listen(
+    runner: web.AppRunner, config: ControldConfig, tls: ssl.SSLContext | None
+) -> Endpoint:
+    try:
+        await web.TCPSite(runner, *config.listen.sockaddr, ssl_context=tls).start()
+    except OSError as exc:
+        raise bind_error(exc, f"TCP {config.listen}") from exc
+    return endpoint_of(runner.addresses[0])

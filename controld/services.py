@@ -1,0 +1,35 @@
+"""The parts of a running controld, as its API and its links reach them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controld.admissions import Admissions
+    from controld.config import ControldConfig
+    from controld.coordinator import Coordinator
+    from controld.link_hub import Hub
+    from controld.metrics import Metrics
+    from controld.passwords import Passwords
+    from controld.store import Store
+    from rclib.runtime.logs import Logger
+
+
+@dataclass(slots=True)
+class Services:
+    """Fixed after the start."""
+
+    config: ControldConfig
+    store: Store
+    hub: Hub
+    admissions: Admissions
+    coordinator: Coordinator
+    passwords: Passwords
+    metrics: Metrics
+    now_ms: Callable[[], int]
+    log: Logger
+    public_port: int = 0
+    """The port in remoteconnect: links; known once the socket is bound."""

@@ -1,0 +1,115 @@
+"""What time does to sessions: tickets expire, leases are renewed or run out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from controld import sessions
+from controld.lifecycle import Due, Patience, Presence, due
+from controld.records import CONTROLD, SessionState
+from controld.store import StoreUnavailableError
+from controld.store_sessions import get_session, unfinished_sessions
+from rclib.runtime.logs import RateLimitedLogger
+from rclib.wire.ids import EndpointId
+from rclib.wire.session import EndReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controld.config import TimesConfig
+    from controld.coordinator import Coordinator
+    from controld.link_hub import Hub
+    from controld.metrics import Metrics
+    from controld.records import Session
+    from controld.store import Store, Tx
+    from rclib.runtime.logs import Logger
+    from rclib.wire.ids import SessionId
+
+SWEEP_S: Final = 1.0
+SWEEP_FAILED = "sweep_failed"
+
+
+class Sweeper:
+    """Looks at every unfinished session once per SWEEP_S."""
+
+    def __init__(
+        self,
+        store: Store,
+        hub: Hub,
+        coordinator: Coordinator,
+        times: TimesConfig,
+        now_ms: Callable[[], int],
+        metrics: Metrics,
+        log: Logger,
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._coordinator = coordinator
+        self._patience = Patience(times.lease_s, times.client_grace_s)
+        self._now_ms = now_ms
+        self._metrics = metrics
+        self._log = RateLimitedLogger(log)
+
+    async def recover(self) -> None:
+        """After a start: what was between ticket and handshake cannot be picked up again."""
+        for session in await self._store.read(unfinished_sessions):
+            if session.state is SessionState.STARTING and session.client is not None:
+                await self._coordinator.end(session.id, EndReason.LEASE_ENDED, CONTROLD)
+
+    async def run(self, done: Callable[[], None]) -> None:
+        """Sweep for ever; `done` is called after each sweep that worked."""
+        while True:
+            try:
+                await self.sweep()
+            except StoreUnavailableError as exc:
+                # Nothing is renewed meanwhile, so that what cannot be recorded comes to its end.
+                self._log.error(SWEEP_FAILED, once_per="store", reason=exc)
+            else:
+                done()
+            await asyncio.sleep(SWEEP_S)
+
+    async def sweep(self) -> None:
+        """Do what has become due. Raises StoreUnavailableError."""
+        unfinished = await self._store.read(unfinished_sessions)
+        for state in SessionState:
+            if state is not SessionState.ENDED:
+                count = sum(session.state is state for session in unfinished)
+                self._metrics.sessions_open.labels(state.value).set(count)
+        for session in unfinished:
+            await self._do(session)
+
+    async def _do(self, session: Session) -> None:
+        match due(session, self._presence(session), self._patience, self._now_ms()):
+            case None:
+                pass
+            case Due.RENEW:
+                await self._coordinator.renew(session.id)
+            case Due.GIVE_UP_ANSWER:
+                await self._coordinator.give_up(session)
+            case Due.EXPIRE_TICKET:
+                await self._expire_ticket(session.id)
+            case reason:
+                await self._coordinator.end(session.id, reason, CONTROLD)
+
+    def _presence(self, session: Session) -> Presence:
+        client = session.client
+        return Presence(
+            gateway_linked=self._hub.is_linked(EndpointId(session.gateway)),
+            client_gone_ms=(
+                self._hub.gone_since_ms(EndpointId(client)) if client is not None else None
+            ),
+        )
+
+    async def _expire_ticket(self, session: SessionId) -> None:
+        now_ms = self._now_ms()
+
+        def work(tx: Tx) -> None:
+            found = get_session(tx, session)
+            # Looked at again: the ticket may have been redeemed since the sweep read it.
+            redeem_by = found.redeem_by_ms or 0
+            is_unused = found.state is SessionState.STARTING and found.client is None
+            if is_unused and redeem_by <= now_ms:
+                sessions.expire_ticket(tx, found, now_ms)
+
+        await self._store.write(work)
