@@ -1,0 +1,156 @@
+"""A host of the testbed: run programs in it, know its addresses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeAlias
+
+from testbed.errors import BedError
+from testbed.namespaces import enter
+from testbed.process import Process
+from testbed.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from testbed.topology import Address, AddressOnLink, HostPlan
+
+Stream: TypeAlias = int | IO[bytes] | IO[str] | None
+
+_PROJECT = Path(__file__).resolve().parent.parent
+# What points a program at services of the machine it does not live on.
+_FOREIGN_ENVIRONMENT = {
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+}
+
+
+class Host:
+    """One host. Programs started here end with the testbed at the latest."""
+
+    def __init__(self, plan: HostPlan, pid: int, directory: Path) -> None:
+        self.name = plan.name
+        self.role = plan.role
+        self.plan = plan
+        self.pid = pid
+        """A process that does nothing but stand for the host's namespaces."""
+        self._directory = directory
+        self._processes: list[Process] = []
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.plan.interfaces)
+
+    @property
+    def address(self) -> Address:
+        """The first address of the first interface; on the gateway that is its WAN side."""
+        return self.addresses[0].ip
+
+    @property
+    def addresses(self) -> tuple[AddressOnLink, ...]:
+        """All addresses, in the order of the interfaces."""
+        return tuple(address for each in self.plan.interfaces for address in each.addresses)
+
+    def addresses_on(self, interface: str) -> tuple[AddressOnLink, ...]:
+        return tuple(self.plan.interface(interface).addresses)
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        *,
+        timeout_s: float = 30.0,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+        check: bool = False,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end and return its text output, as subprocess.run does.
+
+        With `check` a failure becomes a BedError that carries stderr. A program that outlives the
+        timeout is killed and becomes a BedError.
+        """
+        popen = self._start(command, subprocess.PIPE, subprocess.PIPE, env)
+        process = Process(popen, _command_name(command), Path(os.devnull), Path(os.devnull))
+        try:
+            output, errors = popen.communicate(stdin, timeout_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            popen.communicate()
+            raise BedError(f"{self.name}: {command} still ran after {timeout_s:g} s") from None
+        if check and popen.returncode:
+            raise BedError(
+                f"{self.name}: {command} ended with {popen.returncode}: {errors.strip()}"
+            )
+        return subprocess.CompletedProcess(command, popen.returncode, output, errors)
+
+    def popen(
+        self,
+        command: Sequence[str | Path],
+        *,
+        name: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Process:
+        """Start a program; its output goes to files under the bed's logs."""
+        name = f"{self.name}-{name or _command_name(command)}"
+        number = sum(process.name.startswith(name) for process in self._processes)
+        stem = self._directory / "logs" / (f"{name}.{number}" if number else name)
+        out, log = stem.with_suffix(stem.suffix + ".out"), stem.with_suffix(stem.suffix + ".log")
+        with out.open("w") as stdout, log.open("w") as stderr:
+            popen = self._start(command, stdout, stderr, env)
+        process = Process(popen, name, out, log)
+        self._processes.append(process)
+        return process
+
+    def tool(self, name: str, *arguments: str) -> Process:
+        """Start one of `testbed.tools` and wait until it says that it is ready."""
+        process = self.popen([sys.executable, "-m", f"testbed.tools.{name}", *arguments], name=name)
+        process.wait_message("ready")
+        return process
+
+    def wait_port(self, port: int, timeout_s: float = 10.0) -> None:
+        """Wait until something listens on this TCP port of the host."""
+        until(lambda: self._listens(port), timeout_s, f"TCP port {port} of {self.name}")
+
+    def _listens(self, port: int) -> bool:
+        done = self.run(["ss", "-Hltn", f"sport = :{port}"])
+        return bool(done.stdout.strip())
+
+    def _start(
+        self,
+        command: Sequence[str | Path],
+        stdout: Stream,
+        stderr: Stream,
+        env: Mapping[str, str] | None,
+    ) -> subprocess.Popen[str]:
+        inside = [*enter(self.pid, "mount", "pid", "net", "uts"), *map(str, command)]
+        return subprocess.Popen(
+            inside,
+            stdin=subprocess.PIPE if stdout == subprocess.PIPE else subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env=_environment(env),
+            text=True,
+            start_new_session=True,
+        )
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    env = {k: v for k, v in os.environ.items() if k not in _FOREIGN_ENVIRONMENT}
+    paths = [str(_PROJECT), *filter(None, [env.get("PYTHONPATH")])]
+    path = env.get("PATH", "/usr/bin:/bin")
+    return {
+        **env,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PATH": f"{path}:/usr/sbin:/sbin",
+        **(extra or {}),
+    }
+
+
+def _command_name(command: Sequence[str | Path]) -> str:
+    return Path(str(command[0])).name

@@ -1,0 +1,1 @@
+"""Programs that run in the hosts. Each prints JSON lines, `ready` first."""

@@ -1,0 +1,54 @@
+"""The inner half of a doorway: a Unix socket in front of a TCP port of this host."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+
+from testbed.tools.line import say
+
+CHUNK = 65536
+
+
+def splice(a: socket.socket, b: socket.socket) -> None:
+    """Copy both ways until both ends have closed, half-closes included."""
+    done = [threading.Event(), threading.Event()]
+    for source, target, own in ((a, b, done[0]), (b, a, done[1])):
+        threading.Thread(target=_copy, args=(source, target, own, done), daemon=True).start()
+
+
+def _copy(
+    source: socket.socket,
+    target: socket.socket,
+    own: threading.Event,
+    both: list[threading.Event],
+) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(CHUNK):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+    own.set()
+    if all(event.is_set() for event in both):
+        source.close()
+        target.close()
+
+
+def main() -> None:
+    path, port = sys.argv[1], int(sys.argv[2])
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    say("ready")
+    while True:
+        outer, _ = listener.accept()
+        try:
+            splice(outer, socket.create_connection(("127.0.0.1", port), timeout=5))
+        except OSError:
+            outer.close()
+
+
+if __name__ == "__main__":
+    main()
