@@ -25,6 +25,7 @@ from rclib.tunnel.enrolment import (
     enrol,
     load_enrolment,
     load_or_make_identity,
+    normalise_server,
 )
 from rclib.tunnel.gate_client import GateUnavailable
 from rclib.tunnel.pins import Pins
@@ -76,7 +77,7 @@ async def connect(config: RccConfig, text: str) -> int:
     enrolment = load_enrolment(state)
     if enrolment is None:
         return _complain("this computer is not enrolled; run `rcc enroll SERVER CODE` first")
-    if enrolment.server != link.server:
+    if enrolment.server != normalise_server(link.server):
         return _complain(
             f"the link is for {link.server}, but this computer is enrolled at {enrolment.server}"
         )

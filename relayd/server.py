@@ -7,6 +7,7 @@ one leg never waits for another. What a slow leg does not take waits in its own 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import socket
 from itertools import count
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
     from rclib.runtime.context import Context
     from relayd.config import RelaydConfig
+
+# One line per leg at its end is ours; picows would write two more, with addresses.
+logging.getLogger("picows").setLevel(logging.WARNING)
 
 PATH: Final = "/relay"
 RETRY_IN_MS: Final = 2000

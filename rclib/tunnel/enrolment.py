@@ -33,6 +33,7 @@ IDENTITY_FILE: Final = "identity.pem"
 RECORD_FILE: Final = "enrolment.json"
 MAX_ANSWER_BYTES: Final = 64 * 1024
 ENROL_TIMEOUT_S: Final = 15
+HTTPS_PORT: Final = 443
 
 
 class Enrolment(Struct, frozen=True):
@@ -141,7 +142,7 @@ def normalise_server(server: str) -> str:
     text = server.strip()
     parts = urlsplit(text if "://" in text else f"https://{text}")
     try:
-        port = f":{parts.port}" if parts.port else ""
+        port = f":{parts.port}" if parts.port not in (None, HTTPS_PORT) else ""
     except ValueError:
         _refuse_server(server)
     if parts.scheme != "https" or not parts.hostname or parts.path not in ("", "/"):

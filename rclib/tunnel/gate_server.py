@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from rclib.runtime.errors import LocalProtocolError, PeerGone
@@ -95,6 +96,10 @@ class GateServer:
             await self._on_thread(self._gate.sweep)
             self._thread.shutdown()
 
+    async def backend(self) -> str:
+        """Which WireGuard this machine has; raises GateRefused if none."""
+        return await self._on_thread(lambda: self._gate.wireguard().name)
+
     async def _serve(self, connection: Connection) -> None:
         try:
             async with asyncio.timeout(_SUCCESSION_S):
@@ -128,7 +133,7 @@ class GateServer:
     async def _work(self, connection: Connection, requests: asyncio.Queue[GateRequest]) -> None:
         while True:
             request = await requests.get()
-            result = await self._on_thread(lambda verb=request.verb: self._carry_out(verb))
+            result = await self._on_thread(partial(self._carry_out, request.verb))
             await connection.send(encode(GateReply(request.number, result)))
 
     def _carry_out(self, verb: Verb) -> Result:

@@ -56,7 +56,7 @@ async def run_gate(
     )
     await listening.wait()
     try:
-        backend = gate.wireguard().name
+        backend = await server.backend()
     except GateRefused as exc:
         # Said again to whoever wants a session: WireGuard may be installed meanwhile.
         ctx.log.warning(WIREGUARD_MISSING, reason=exc.detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 import picows
@@ -14,6 +15,9 @@ from rclib.wire.relay import CloseReason
 
 if TYPE_CHECKING:
     import ssl
+
+# Its own lines name addresses at INFO; ours say what happened without them.
+logging.getLogger("picows").setLevel(logging.WARNING)
 
 DIAL_TIMEOUT_S: Final = 10.0
 WRITE_BUFFER_BYTES: Final = 128 * 1024

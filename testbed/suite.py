@@ -1,0 +1,170 @@
+"""All programs as real processes on a testbed, configured as an operator would configure them.
+
+Used by the end-to-end tests, the demo and the benchmarks: what they tell about is one and the same.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from testbed.api_client import ApiClient
+from testbed.errors import BedError
+from testbed.topology import Role
+from testbed.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from testbed.bed import Testbed
+    from testbed.host import Host
+    from testbed.process import Process
+
+CONTROL_HOST, CONTROL_PORT = "control.example", 443
+RELAY_HOST, RELAY_PORT = "relay1.example", 8443
+STUN_PORT = 3478
+AMS_PORT = 8080
+START_S = 20.0
+
+GATE_TOML = """\
+allowed_users = ["root"]
+plant_networks = ["{lan}"]
+plant_interfaces = ["lan0"]
+"""
+CLIENT_GATE_TOML = 'allowed_users = ["root"]\n'
+RCD_TOML = 'state_dir = "{state}"\nca_file = "{ca}"\n'
+RCC_TOML = 'state_dir = "{state}"\nsocket = "/run/remoteconnect/rcc.sock"\nca_file = "{ca}"\n'
+RELAYD_TOML = """\
+relay = "relay0"
+listen = "0.0.0.0:{port}"
+certificate = "{tls}/cert.pem"
+key = "{tls}/key.pem"
+token_keys = ["{data}/token-key.pub.pem"]
+"""
+AMS_TOML = """\
+listen = "192.168.1.1:{port}"
+state_dir = "{state}"
+hosts = ["127.0.0.1", "localhost"]
+"""
+
+
+class Suite:
+    """The programs of one cloud, one gateway and one technician."""
+
+    def __init__(self, bed: Testbed) -> None:
+        self.bed = bed
+        self.data = bed.directory / "controld"
+        self.ca = self.data / "tls" / "ca.pem"
+        self.processes: dict[str, Process] = {}
+
+    # The cloud.
+
+    def start_cloud(self) -> ApiClient:
+        """controld, relayd and stund; returns the first administrator's API, logged in."""
+        cloud = self.bed.host(Role.CLOUD)
+        relay = f"relay0=wss://{RELAY_HOST}:{RELAY_PORT}/relay"
+        said = self._command(
+            cloud,
+            "controld",
+            *("init", str(self.data), "--host", CONTROL_HOST, "--listen", "0.0.0.0:443"),
+            *("--relay", relay, "--organisation", "Machine Builder", "--admin", "ada"),
+        )
+        found = re.search(r"One-time password:\s+(\S+)", said)
+        if found is None:
+            raise BedError(f"controld init printed no password: {said}")
+        tls = self.bed.directory / "relay-tls"
+        out = ("--host", RELAY_HOST, "--out", str(tls))
+        self._command(cloud, "controld", "certificate", str(self.data), *out)
+        self._start(cloud, "controld", "--config", str(self.data / "controld.toml"))
+        text = RELAYD_TOML.format(port=RELAY_PORT, tls=tls, data=self.data)
+        self._start(cloud, "relayd", "--config", str(self._config("relayd", text)))
+        self._start(cloud, "stund", "--listen", f"0.0.0.0:{STUN_PORT}")
+        for port in (CONTROL_PORT, RELAY_PORT):
+            cloud.wait_port(port, START_S)
+        door = self.bed.doorway(Role.CLOUD, CONTROL_PORT)
+        api = ApiClient(door, CONTROL_HOST, self.ca)
+        api.first_login("ada", found[1], "correct horse battery 1")
+        return api
+
+    # The plant.
+
+    def start_gateway(self, name: str = "gateway") -> None:
+        """rcd-gate, rcd and ams, as delivered: not enrolled, OFF."""
+        gateway = self.bed.host(name)
+        lan = gateway.addresses_on("lan0")[0].network
+        gateway.run(["mkdir", "-p", "/run/remoteconnect"], check=True)
+        gate = self._config(f"{name}-gate", GATE_TOML.format(lan=lan))
+        self._start(gateway, "rcd.gate", "--config", str(gate), wait="service_ready")
+        state = self.bed.directory / f"{name}-rcd"
+        rcd = self._config(f"{name}-rcd", RCD_TOML.format(state=state, ca=self.ca))
+        self._start(gateway, "rcd", "--config", str(rcd), wait="gate_ready")
+        ams = AMS_TOML.format(port=AMS_PORT, state=self.bed.directory / f"{name}-ams")
+        self._start(gateway, "ams", "--config", str(self._config(f"{name}-ams", ams)))
+        gateway.wait_port(AMS_PORT, START_S)
+
+    # The technician.
+
+    def start_technician(self, name: str = "technician") -> None:
+        """rcc-gate, installed once."""
+        technician = self.bed.host(name)
+        technician.run(["mkdir", "-p", "/run/remoteconnect"], check=True)
+        gate = self._config(f"{name}-gate", CLIENT_GATE_TOML)
+        self._start(technician, "rcc.gate", "--config", str(gate), wait="service_ready")
+
+    def enrol_client(self, code: str, name: str = "technician") -> None:
+        server = f"https://{CONTROL_HOST}"
+        config = self._client_config(name)
+        self._command(self.bed.host(name), "rcc", "--config", str(config), "enroll", server, code)
+
+    def connect(self, link: str, name: str = "technician") -> Process:
+        """Follow a link, as a browser would make the client do; it stays until the end."""
+        config = self._client_config(name)
+        return self._start(self.bed.host(name), "rcc", "--config", str(config), "connect", link)
+
+    def client_status(self, name: str = "technician") -> str:
+        config = self._client_config(name)
+        return self._command(self.bed.host(name), "rcc", "--config", str(config), "status")
+
+    def disconnect(self, name: str = "technician") -> str:
+        config = self._client_config(name)
+        return self._command(self.bed.host(name), "rcc", "--config", str(config), "disconnect")
+
+    # Helpers.
+
+    def wait_log(self, process: Process, event: str, timeout_s: float = START_S) -> dict[str, Any]:
+        """Wait for a daemon's log line with this event name."""
+
+        def found() -> dict[str, Any] | None:
+            if process.poll() is not None:
+                raise BedError(f"{process.name} ended:\n{process.log.read_text()[-2000:]}")
+            for line in process.log.read_text().splitlines():
+                if f'"{event}"' in line:
+                    return {"line": line}
+            return None
+
+        return until(found, timeout_s, f"{event!r} in the log of {process.name}")
+
+    def _client_config(self, name: str) -> Path:
+        state = self.bed.directory / f"{name}-rcc"
+        return self._config(f"{name}-rcc", RCC_TOML.format(state=state, ca=self.ca))
+
+    def _config(self, name: str, text: str) -> Path:
+        tomllib.loads(text)
+        path = self.bed.directory / f"{name}.toml"
+        path.write_text(text)
+        return path
+
+    def _start(self, host: Host, program: str, *arguments: str, wait: str = "") -> Process:
+        command = [sys.executable, "-m", program, *arguments]
+        process = host.popen(command, name=program.replace(".", "-"))
+        self.processes[f"{host.name}:{program}"] = process
+        if wait:
+            self.wait_log(process, wait)
+        return process
+
+    def _command(self, host: Host, program: str, *arguments: str) -> str:
+        command: Sequence[str] = [sys.executable, "-m", program, *arguments]
+        return host.run(command, check=True).stdout
