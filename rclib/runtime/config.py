@@ -19,7 +19,7 @@ import msgspec
 
 from rclib.runtime.config_keys import missing_keys, unknown_key
 from rclib.runtime.config_text import render_toml
-from rclib.runtime.errors import ConfigError, FileTooLargeError, SecretError
+from rclib.runtime.errors import ConfigError, FileTooLargeError
 from rclib.runtime.files import read_bounded
 from rclib.runtime.net import Endpoint, parse_endpoint
 from rclib.runtime.secret import Secret, SecretBytes, SecretStr, read_secret, read_secret_bytes
@@ -63,8 +63,6 @@ def load_config(type_: type[C], path: Path | None) -> C:
     try:
         return msgspec.convert(document, type_, dec_hook=lambda t, value: _decode(t, value, base))
     except msgspec.ValidationError as exc:
-        if isinstance(exc.__cause__, SecretError):
-            raise exc.__cause__ from None
         reason, place = _split_place(str(exc))
         raise ConfigError(f"{place}: {reason}" if place else reason, file=path, key=place) from None
 

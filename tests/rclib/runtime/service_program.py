@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -76,6 +77,16 @@ async def linger(_config: MiniConfig, ctx: Context) -> None:
     await asyncio.Event().wait()
 
 
+async def clean_up_slowly(_config: MiniConfig, ctx: Context) -> None:
+    async def swallow_cancellation() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    ctx.cleanup.push_async_callback(swallow_cancellation)
+    ctx.ready("slow")
+    await ctx.stopping.wait()
+
+
 async def ignore_cancellation(_config: MiniConfig, ctx: Context) -> None:
     ctx.ready("deaf")
     while True:
@@ -122,6 +133,7 @@ BEHAVIOURS = {
         crash,
         crash_and_linger,
         linger,
+        clean_up_slowly,
         ignore_cancellation,
         block_thread,
         leave_thread,

@@ -80,6 +80,12 @@ def test_a_union_of_text_and_table_takes_both(value: object) -> None:
     assert missing_keys(Outer, document) == []
 
 
+def test_of_several_keys_of_that_name_the_first_is_named() -> None:
+    found = unknown_key(Outer, {"port": 1})
+
+    assert found == ("port", "did you mean 'inner.port'?")
+
+
 def test_a_key_in_the_wrong_table_is_pointed_to_the_right_one() -> None:
     found = unknown_key(Outer, {"delay_s": 1})
 

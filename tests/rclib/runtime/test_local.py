@@ -188,11 +188,34 @@ class TestFaultyPeers:
                 while True:
                     await connection.send(b"x" * LINE_LIMIT)
             except PeerGone:
+                with pytest.raises(PeerGone, match="connection is closed"):
+                    await connection.send(b"one more")
                 gone.set()
-                raise
 
         async with serving(path, push), connected(path):
             await asyncio.wait_for(gone.wait(), 10)
+
+    async def test_a_slow_reader_costs_bounded_memory_however_many_tasks_send(
+        self, path: Path
+    ) -> None:
+        buffered: list[int] = []
+        measured = asyncio.Event()
+
+        async def push(connection: Connection) -> None:
+            transport = connection._writer.transport  # noqa: SLF001 -- nobody else knows
+            connection._send_timeout_s = 0.2  # noqa: SLF001 -- instead of waiting for five seconds
+            sends = (connection.send(b"x" * LINE_LIMIT) for _ in range(100))
+            sending = [asyncio.create_task(send) for send in sends]
+            while not all(task.done() for task in sending):
+                buffered.append(transport.get_write_buffer_size())
+                await asyncio.sleep(0)
+            await asyncio.gather(*sending, return_exceptions=True)
+            measured.set()
+
+        async with serving(path, push), connected(path):
+            await measured.wait()
+
+        assert 0 < max(buffered) <= 3 * LINE_LIMIT
 
     async def test_sending_to_a_peer_that_left_is_no_surprise(self, path: Path) -> None:
         async def leave(_connection: Connection) -> None:
@@ -280,7 +303,10 @@ class TestAdmission:
 
 
 class TestStopping:
-    async def test_lines_already_here_are_answered_before_the_end(self, path: Path) -> None:
+    async def test_lines_already_here_are_answered_before_the_end(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(local, "CLOSING_GRACE_S", 1000)  # nobody has to be cancelled
         stopping, arrived = asyncio.Event(), asyncio.Event()
 
         async def slow_echo(connection: Connection) -> None:

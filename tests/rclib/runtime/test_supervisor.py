@@ -58,14 +58,17 @@ class TestRegularEnd:
 
 
 class TestDeadline:
-    def test_a_service_that_does_not_return_is_cancelled(self, start_daemon: StartDaemon) -> None:
-        daemon = start_daemon("--behaviour", "linger")
+    @pytest.mark.parametrize("behaviour", ["linger", "clean_up_slowly"])
+    def test_a_service_that_does_not_return_is_cancelled(
+        self, start_daemon: StartDaemon, behaviour: str
+    ) -> None:
+        daemon = start_daemon("--behaviour", behaviour)
         daemon.read_until("service_ready")
         daemon.send(signal.SIGTERM)
 
         assert daemon.end() == (1, "")
-        assert daemon.events[-1] == "shutdown_overran"
-        assert daemon.log[-1]["deadline_s"] == 0.5
+        (line,) = [line for line in daemon.log if line["event"] == "shutdown_overran"]
+        assert line["deadline_s"] == 0.5
 
     def test_a_second_sigint_cancels_at_once(self, start_daemon: StartDaemon) -> None:
         daemon = start_daemon("--behaviour", "linger")
