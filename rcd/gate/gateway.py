@@ -92,7 +92,7 @@ class GatewayEnd:
         limit_ipv6(plan.interface, plan.versions)
 
     def route(self, plan: TunnelPlan) -> None:
-        """Nothing to add: the route to the technician came with the link address."""
+        """Nothing to add: the technician is reached by the link address."""
 
     def renew(self, plans: Iterable[TunnelPlan]) -> frozenset[SessionId]:
         """All in one transaction; one by one if that fails, to know for whom it is too late."""

@@ -140,7 +140,8 @@ class Netlink:
         """Remove the tracked connections `source` began, with their address translations."""
         with _told(f"forgetting the connections of {source}"):
             family = _FAMILIES[source.version]
-            begun_by = NFCTAttrTuple(family, saddr=str(source))
+            # The kernel sorts IPv4 out by itself; its test of IPv6 sources is the wrong way round.
+            begun_by = NFCTAttrTuple(family, saddr=str(source)) if source.version == IPV4 else None
             with NFCTSocket(nfgen_family=family) as table:
                 for entry in tuple(table.dump(tuple_orig=begun_by)):
                     original = NFCTAttrTuple.from_netlink(family, entry.get_attr("CTA_TUPLE_ORIG"))

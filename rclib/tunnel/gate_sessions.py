@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from rclib.runtime.clock import boottime
 from rclib.tunnel.gate_errors import GateRefused
-from rclib.tunnel.gate_plan import TunnelPlan, check_among, plan_tunnel
+from rclib.tunnel.gate_plan import IPV6, TunnelPlan, check_among, plan_tunnel
 from rclib.tunnel.wireguard import KeyPair, TunnelSettings, WireGuard, make_key_pair
 from rclib.tunnel.wireguard_choice import choose_wireguard
 from rclib.wire.gate import (
@@ -265,6 +265,11 @@ class Gate:
                 )
             self._end.attach(plan)
             port = wireguard.bring_up(plan.interface, plan.mtu)
+            if IPV6 in plan.versions:
+                # IPv4's came with the address.
+                self._netlink.add_route(
+                    plan.interface, plan.peer_address(IPV6), plan.local_address(IPV6)
+                )
             self._end.route(plan)
             self._open[plan.session] = _OpenTunnel(plan, undo.pop_all(), self._clock())
         return Opened(plan.interface, port, wireguard.name)
