@@ -22,7 +22,7 @@ from rclib.runtime.service import Context, Service, run_service
 if TYPE_CHECKING:
     import argparse
 
-supervisor.HARD_EXIT_GRACE_S = 0.3  # type: ignore[misc]
+supervisor.HARD_EXIT_GRACE_S = float(os.environ.get("MINI_GRACE_S", "30"))  # type: ignore[misc]
 
 
 class MiniConfig(Config, frozen=True, kw_only=True):

@@ -84,7 +84,7 @@ class TestDeadline:
     def test_what_cannot_be_cancelled_is_cut_off(
         self, start_daemon: StartDaemon, behaviour: str
     ) -> None:
-        daemon = start_daemon("--behaviour", behaviour)
+        daemon = start_daemon("--behaviour", behaviour, MINI_GRACE_S="0.1")
         daemon.read_until("service_ready")
         daemon.send(signal.SIGTERM)
 
@@ -94,7 +94,7 @@ class TestDeadline:
     def test_a_thread_that_hangs_after_the_service_has_returned_is_cut_off_as_well(
         self, start_daemon: StartDaemon
     ) -> None:
-        daemon = start_daemon("--behaviour", "leave_thread")
+        daemon = start_daemon("--behaviour", "leave_thread", MINI_GRACE_S="0.1")
 
         assert daemon.end() == (1, "")
         assert daemon.events == ["service_stopped", "shutdown_hung"]
