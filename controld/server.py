@@ -64,7 +64,11 @@ async def run(config: ControldConfig, ctx: Context) -> None:
 
 @asynccontextmanager
 async def open_server(
-    config: ControldConfig, ctx: Context, now_ms: Callable[[], int] = wall_ms
+    config: ControldConfig,
+    ctx: Context,
+    *,
+    now_ms: Callable[[], int] = wall_ms,
+    passwords: Passwords | None = None,
 ) -> AsyncIterator[Server]:
     """Build and publish; on leaving: tell the links, stop listening, close the store.
 
@@ -85,7 +89,7 @@ async def open_server(
             hub=hub,
             admissions=admissions,
             coordinator=coordinator,
-            passwords=Passwords(),
+            passwords=passwords or Passwords(),
             metrics=metrics,
             now_ms=now_ms,
             log=ctx.log,

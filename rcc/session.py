@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 REDEEM_LIMIT_S: Final = 90.0
 """From the link to the plant's answer, a release by hand not included."""
 CONNECT_LIMIT_S: Final = 60.0
-SILENCE_S: Final = 150.0
-"""Without a byte from the gateway; its keepalives come every 25 s."""
+SILENCE_S: Final = 180.0
+"""Without a byte from the gateway: WireGuard would have renewed its keys by then, every 120 s."""
 
 
 @dataclass(frozen=True, slots=True)

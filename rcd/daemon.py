@@ -314,6 +314,9 @@ class Daemon:
                     endpoint_port,
                     tuple(Allow(t.address, t.protocol, t.port) for t in offer.targets),
                     self._config.mtu,
+                    # Without keepalives this end never initiates: two ends that start in the
+                    # same instant can keep missing each other, five seconds a time.
+                    keepalive_s=0,
                 )
             )
         except (GateRefused, GateUnavailable) as exc:

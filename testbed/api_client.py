@@ -1,4 +1,4 @@
-"""A small client of controld's HTTP API, through a doorway; TLS is checked against the real name."""
+"""A small client of controld's HTTP API, through a doorway; TLS is checked for the real name."""
 
 from __future__ import annotations
 

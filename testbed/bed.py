@@ -76,9 +76,9 @@ class Testbed:
         """Count packets that match an nft expression, on their way in, through or out."""
         return Counter(self.hosts[host], rule)
 
-    def doorway(self, host: str, port: int) -> int:
+    def doorway(self, host: str, port: int, address: str = "127.0.0.1") -> int:
         """Make a TCP port of a host reachable at 127.0.0.1 of this machine; returns the port."""
-        door = self._closing.enter_context(Doorway(self.hosts[host], port, self.directory))
+        door = self._closing.enter_context(Doorway(self.hosts[host], address, port, self.directory))
         return door.port
 
     def close(self) -> None:

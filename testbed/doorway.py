@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class Doorway:
     """Open while the bed is; `port` is the one on this machine."""
 
-    def __init__(self, host: Host, port: int, directory: Path) -> None:
+    def __init__(self, host: Host, address: str, port: int, directory: Path) -> None:
         self._inside = directory / f"door-{host.name}-{port}.sock"
-        self._process = host.tool("door", str(self._inside), str(port))
+        self._process = host.tool("door", str(self._inside), address, str(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, name="doorway", daemon=True)

@@ -1,4 +1,4 @@
-"""What waits for a connection that takes it too slowly: bounded in bytes, oldest data dropped first.
+"""What waits for a connection that is too slow: bounded in bytes, oldest data dropped first.
 
 Fresh packets are worth more than old ones, which WireGuard's users have sent again by then.
 Handshakes and SIGNAL have a lane of their own, so that a full data lane cannot keep a session

@@ -11,107 +11,177 @@ import asyncio
 import errno
 import socket
 import struct
-from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rclib.wire.relay import bursts, split
+from rclib.runtime.clock import boottime
+from rclib.tunnel.burst_buffer import MAX_PACKET_BYTES, BurstBuffer
+from rclib.tunnel.early_messages import EarlyMessages
+from rclib.wire.relay import DATA_HEADER_BYTES, data_header, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclib.runtime.logs import Logger
 
-UDP_SEGMENT: Final = 103  # include/uapi/linux/udp.h; Python 3.11 has no name for it
-SO_RCVBUFFORCE: Final = 33
-SO_SNDBUFFORCE: Final = 32
-BUFFER_BYTES: Final = 7 * 1024 * 1024
+SOCKET_BUFFER_BYTES: Final = 7 * 1024 * 1024
 """What a gigabit of WireGuard needs while this process is busy elsewhere."""
 DRAIN: Final = 64
-MAX_BURST_BYTES: Final = 32 * 1024
-MAX_PACKET: Final = 2048
-MAX_EARLY: Final = 4
+"""Packets read before the event loop has its turn."""
 
 PUMP_OPENED = "pump_opened"
+
+# Linux names that Python 3.11 does not have.
+_UDP_SEGMENT: Final = 103
+_SO_SNDBUFFORCE: Final = 32
+_SO_RCVBUFFORCE: Final = 33
+_SO_MEMINFO: Final = 55
+_MEMINFO_DROPS: Final = 8
+_MEMINFO_WORDS: Final = 9
+
+# The kernel or the interface cannot cut this burst; the packets go one by one.
+_CANNOT_SEGMENT: Final = frozenset((errno.EINVAL, errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP))
+
+
+@dataclass(slots=True)
+class PumpCounters:
+    """What went through; bytes are WireGuard's own."""
+
+    from_wireguard_packets: int = 0
+    from_wireguard_bytes: int = 0
+    to_wireguard_packets: int = 0
+    to_wireguard_bytes: int = 0
+    dropped_strange: int = 0  # not sent by WireGuard
+    dropped_oversize: int = 0
+    dropped_early: int = 0  # for a WireGuard that was not there yet
+    dropped_by_socket: int = 0  # towards WireGuard: its buffer was full, or it was gone
 
 
 class UdpPump:
     """One session's loopback socket."""
 
-    def __init__(self, on_burst: Callable[[bytes], object], log: Logger) -> None:
-        self._on_burst = on_burst
-        self._wireguard: tuple[str, int] | None = None
-        self._early: deque[tuple[int, bytes]] = deque(maxlen=MAX_EARLY)
-        self._segments = hasattr(socket, "CMSG_SPACE")
-        self.sent_packets = self.received_packets = self.dropped_packets = 0
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    def __init__(self, on_burst: Callable[[memoryview], object], log: Logger) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._bursts = BurstBuffer(on_burst)
+        self._early = EarlyMessages()
+        self._wireguard_port: int | None = None
+        self._kernel_segments = hasattr(socket, "CMSG_SPACE")
+        self.counters = PumpCounters()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)  # noqa: FBT003 - the name of the call says it
         self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        receive = _size(self._socket, SO_RCVBUFFORCE, socket.SO_RCVBUF)
-        send = _size(self._socket, SO_SNDBUFFORCE, socket.SO_SNDBUF)
+        self.port: Final[int] = self._socket.getsockname()[1]
+        """WireGuard's endpoint is this port on 127.0.0.1."""
+        receive = _size(self._socket, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
+        send = _size(self._socket, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
         log.info(PUMP_OPENED, port=self.port, receive_buffer=receive, send_buffer=send)
-        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._drain)
 
     def wireguard_listens(self, port: int) -> None:
-        """From here on packets go there, and only those from there are taken."""
-        self._wireguard = ("127.0.0.1", port)
-        while self._early:
-            segment, packets = self._early.popleft()
-            self.deliver(segment, memoryview(packets))
+        """From here on packets go there, and only those from there are taken.
+
+        What WireGuard sent before has waited in the socket's buffer. Idempotent.
+        """
+        if self._socket.fileno() == -1 or port == self._wireguard_port:
+            return
+        # Connected, the kernel itself keeps out whoever else on this machine writes to the port.
+        self._socket.connect(("127.0.0.1", port))
+        is_first, self._wireguard_port = self._wireguard_port is None, port
+        self._take_what_waited(port)
+        if is_first:
+            self._loop.add_reader(self._socket.fileno(), self._drain)
+        for message in self._early.take(boottime()):
+            self.deliver(len(message) - DATA_HEADER_BYTES, memoryview(message)[DATA_HEADER_BYTES:])
 
     def deliver(self, segment: int, packets: memoryview) -> None:
         """Hand a burst from the peer to WireGuard."""
-        if self._wireguard is None:
-            self._early.append((segment, bytes(packets)))
-            return
+        counters = self.counters
         count = -(-len(packets) // segment)
-        self.received_packets += count
-        try:
-            if count > 1 and self._segments:
-                control = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", segment))]
-                self._socket.sendmsg([packets], control, 0, self._wireguard)
+        if self._wireguard_port is None:
+            if not self._early.keep(data_header(segment) + packets, boottime()):
+                counters.dropped_early += count
+            return
+        counters.to_wireguard_packets += count
+        counters.to_wireguard_bytes += len(packets)
+        if count > 1 and self._kernel_segments:
+            try:
+                control = [(socket.IPPROTO_UDP, _UDP_SEGMENT, struct.pack("=H", segment))]
+                self._socket.sendmsg([packets], control)
+            except OSError as exc:
+                if exc.errno in _CANNOT_SEGMENT:
+                    self._kernel_segments = False
+                elif exc.errno != errno.EMSGSIZE:  # more than one datagram holds: one by one
+                    counters.dropped_by_socket += count
+                    return
+            else:
                 return
-        except OSError as exc:
-            if exc.errno not in (errno.EINVAL, errno.ENOPROTOOPT, errno.EIO, errno.EMSGSIZE):
-                self.dropped_packets += count
-                return
-            # This kernel does not segment for us; one call a packet does the same, slower.
-            self._segments = exc.errno == errno.EMSGSIZE
         for packet in split(segment, packets):
             try:
-                self._socket.sendto(packet, self._wireguard)
+                self._socket.send(packet)
             except OSError:
-                # Full or refused: a lost datagram, which WireGuard's users expect.
-                self.dropped_packets += 1
+                counters.dropped_by_socket += 1
+
+    @property
+    def kernel_drops(self) -> int:
+        """Packets of WireGuard that found this socket's buffer full."""
+        if self._socket.fileno() == -1:
+            return 0
+        try:
+            words = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _MEMINFO_WORDS)
+        except OSError:  # not Linux
+            return 0
+        return int(struct.unpack(f"={_MEMINFO_WORDS}I", words)[_MEMINFO_DROPS])
 
     def close(self) -> None:
         """Close the socket; idempotent."""
         if self._socket.fileno() != -1:
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
 
-    def _drain(self) -> None:
-        packets: list[bytes] = []
-        for _ in range(DRAIN):
+    # Internals.
+
+    def _take_what_waited(self, port: int) -> None:
+        """Read what came before the kernel knew whom to listen to, and judge it here."""
+        while True:
             try:
-                packet, source = self._socket.recvfrom(MAX_PACKET)
+                packet, source = self._socket.recvfrom(MAX_PACKET_BYTES + 1)
             except BlockingIOError:
                 break
             except OSError:
-                continue  # an ICMP error of an earlier send; the next call reads on
-            # Anything else on this machine could write to the port; only WireGuard may.
-            if self._wireguard in (None, source):
-                packets.append(packet)
-            else:
-                self.dropped_packets += 1
-        self.sent_packets += len(packets)
-        for message in bursts(packets, MAX_BURST_BYTES):
-            self._on_burst(message)
+                continue
+            if source != ("127.0.0.1", port):
+                self.counters.dropped_strange += 1
+                continue
+            self._bursts.free[: len(packet)] = packet
+            self._took(len(packet))
+        self._bursts.flush()
+
+    def _drain(self) -> None:
+        bursts, receive = self._bursts, self._socket.recv_into
+        for _ in range(DRAIN):
+            try:
+                size = receive(bursts.free)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # the ICMP answer to an earlier packet: WireGuard is not there
+            self._took(size)
+        bursts.flush()
+
+    def _took(self, size: int) -> None:
+        if size == 0:
+            self.counters.dropped_strange += 1  # no packet of WireGuard is empty
+        elif size > MAX_PACKET_BYTES:
+            self.counters.dropped_oversize += 1
+        else:
+            self.counters.from_wireguard_packets += 1
+            self.counters.from_wireguard_bytes += size
+            self._bursts.add(size)
 
 
 def _size(udp: socket.socket, forced: int, asked: int) -> int:
     """Size one buffer as far as this process may; returns what the kernel gave."""
     try:
-        udp.setsockopt(socket.SOL_SOCKET, forced, BUFFER_BYTES)
+        udp.setsockopt(socket.SOL_SOCKET, forced, SOCKET_BUFFER_BYTES)
     except OSError:
-        udp.setsockopt(socket.SOL_SOCKET, asked, BUFFER_BYTES)
+        udp.setsockopt(socket.SOL_SOCKET, asked, SOCKET_BUFFER_BYTES)
     return udp.getsockopt(socket.SOL_SOCKET, asked)

@@ -33,6 +33,10 @@ MAX_SIGNAL_BYTES: Final = 4096
 MAX_DETAIL_BYTES: Final = 200
 MAX_SEGMENTS: Final = 64
 """Packets in one burst: what Linux takes in one sendmsg with UDP_SEGMENT."""
+PING_S: Final = 25.0
+"""How often the relay asks a leg for a sign of life."""
+DEAD_S: Final = 45.0
+"""After this long without any message the other end of a leg's connection is gone."""
 
 
 class FrameType(IntEnum):
@@ -251,6 +255,18 @@ def split(segment: int, packets: memoryview) -> Iterator[memoryview]:
     """The packets of a burst, one view each."""
     for start in range(0, len(packets), segment):
         yield packets[start : start + segment]
+
+
+def is_burst(message: Readable) -> bool:
+    """Whether `decode` would return a Data: all that a relay needs to know of a message.
+
+    It touches the header alone, because a relay asks this of every message it passes on.
+    """
+    size = len(message) - DATA_HEADER_BYTES
+    if size <= 0 or message[0] != FrameType.DATA or len(message) > MAX_MESSAGE_BYTES:
+        return False
+    segment = message[1] << 8 | message[2]
+    return 0 < segment <= size <= segment * MAX_SEGMENTS
 
 
 def is_handshake(packet: Readable) -> bool:

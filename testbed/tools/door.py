@@ -37,7 +37,7 @@ def _copy(
 
 
 def main() -> None:
-    path, port = sys.argv[1], int(sys.argv[2])
+    path, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
@@ -45,7 +45,7 @@ def main() -> None:
     while True:
         outer, _ = listener.accept()
         try:
-            splice(outer, socket.create_connection(("127.0.0.1", port), timeout=5))
+            splice(outer, socket.create_connection((address, port), timeout=5))
         except OSError:
             outer.close()
 

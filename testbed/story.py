@@ -1,0 +1,136 @@
+"""The main job, step by step: what the demo tells, the end-to-end tests check."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from testbed.browser import Browser
+from testbed.suite import AMS_PORT, CONTROL_HOST, Suite
+from testbed.waiting import until
+
+if TYPE_CHECKING:
+    from testbed.api_client import ApiClient
+    from testbed.bed import Testbed
+    from testbed.process import Process
+
+AMS_PASSWORD = "four random plant words"  # noqa: S105 - of a plant that lives for a minute
+PLC, HMI, UNRELEASED = "192.168.1.10", "192.168.1.20", "192.168.1.30"
+MODBUS, ECHO = 502, 4840
+
+
+class Story:
+    """One plant, one technician, one session; call the steps in their order."""
+
+    def __init__(self, bed: Testbed) -> None:
+        self.bed = bed
+        self.suite = Suite(bed)
+        self.admin: ApiClient
+        self.tina: ApiClient
+        self.ams: Browser
+        self.ams_port = 0
+        self.gateway = ""
+        self.device = ""
+        self.user = ""
+        self.session = ""
+        self.client: Process
+
+    def start_programs(self) -> None:
+        self.admin = self.suite.start_cloud()
+        self.suite.start_gateway()
+        self.suite.start_technician()
+
+    def enrol_gateway(self) -> None:
+        """Set the page's password at the first visit, and type the code in."""
+        made = self.admin.post("/api/v1/gateways", {"name": "press shop"})
+        self.gateway = made["gateway"]
+        lan = str(self.bed.host("gateway").addresses_on("lan0")[0].ip)
+        self.ams_port = self.bed.doorway("gateway", AMS_PORT, lan)
+        self.ams = Browser(self.ams_port)
+        self.ams.get("/?lang=en")
+        self.ams.submit("/password", password=AMS_PASSWORD, repeat=AMS_PASSWORD)
+        server = f"https://{CONTROL_HOST}"
+        self.ams.submit("/enrol", server=server, code=made["enrolment_code"])
+
+    def enrol_technician(self) -> None:
+        made = self.admin.post("/api/v1/users", {"name": "tina", "role": "rc_user"})
+        self.user = made["user"]
+        self.tina = self.admin.another()
+        self.tina.first_login("tina", made["password"], "correct horse battery 2")
+        client = self.tina.post("/api/v1/clients", {"name": "laptop"})
+        self.suite.enrol_client(client["enrolment_code"])
+
+    def turn_on(self, hours: int = 4) -> None:
+        """On the page; returns when the control plane sees the gateway."""
+        self.ams.get("/")
+        self.ams.submit("/access", mode="on", hours=str(hours))
+        until(self._is_online, 15, "the gateway to be online")
+
+    def turn_off(self) -> float:
+        """On the page; returns the milliseconds until it was confirmed."""
+        self.ams.get("/")
+        started = time.monotonic()
+        self.ams.submit("/access", mode="off")
+        return (time.monotonic() - started) * 1000
+
+    def prepare(self, *ports: tuple[str, int]) -> None:
+        """Release Modbus, and the given (protocol, port) besides, of the PLC for tina."""
+        released = [("tcp", MODBUS), *ports]
+        services = [{"protocol": kind, "port": port} for kind, port in released]
+        device = self.admin.post(
+            f"/api/v1/gateways/{self.gateway}/devices",
+            {"name": "PLC", "address": PLC, "services": services},
+        )
+        self.device = device["id"]
+        targets = [{"device": self.device, **service} for service in services]
+        made = self.admin.post(
+            "/api/v1/sessions",
+            {
+                "name": "Line 3",
+                "gateway": self.gateway,
+                "targets": targets,
+                "users": [self.user],
+                "reason": "drive reports fault 0x2310",
+            },
+        )
+        self.session = made["id"]
+
+    def start(self) -> float:
+        """Press Start, follow the link, read the PLC; returns milliseconds to the first reply."""
+        pressed_ms = time.time() * 1000
+        link = self.tina.post(f"/api/v1/sessions/{self.session}/start")["link"]
+        self.client = self.suite.connect(link)
+        return float(self.read_plc()["at_ms"]) - pressed_ms
+
+    def read_plc(self, seconds: float = 20) -> dict[str, Any]:
+        """Read registers over the tunnel; raises if there was no answer."""
+        command = [sys.executable, "-m", "testbed.tools.modbus_read", PLC, "0", "26", str(seconds)]
+        done = self.bed.host("technician").run(command, timeout_s=seconds + 10, check=True)
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+
+    def knock(self, address: str, port: int) -> bool:
+        """Whether a TCP connection from the technician gets through."""
+        text = (
+            "import socket,sys\n"
+            "try: socket.create_connection((sys.argv[1], int(sys.argv[2])), 1).close()\n"
+            "except OSError: sys.exit(1)"
+        )
+        command = [sys.executable, "-c", text, address, str(port)]
+        return self.bed.host("technician").run(command).returncode == 0
+
+    def session_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self.admin.get(f"/api/v1/sessions/{self.session}")
+        return state
+
+    def audit_rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        while page := self.admin.get(f"/api/v1/audit?after={len(rows)}")["records"]:
+            rows += page
+        return rows
+
+    def _is_online(self) -> bool:
+        listed = self.admin.get("/api/v1/gateways")["gateways"]
+        return any(each["id"] == self.gateway and each["online"] for each in listed)

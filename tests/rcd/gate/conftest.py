@@ -1,0 +1,191 @@
+"""Both gates as real processes in a testbed, joined by a plain UDP link."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rclib.tunnel.gate_client import GateClient
+from rclib.wire.gate import Allow, Open
+from rclib.wire.ids import SessionId
+from rclib.wire.session import Protocol
+from testbed.bed import Testbed
+from testbed.requirements import why_not
+from testbed.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from rclib.wire.gate import Opened
+    from testbed.host import Host
+    from testbed.process import Process
+
+PLC = "192.168.1.10"
+HMI = "192.168.1.20"
+LINK_SCRIPT = Path(__file__).with_name("udp_link.py")
+START_S = 20.0
+
+
+def session_id(letter: str) -> SessionId:
+    return SessionId(f"ses_{letter * 16}")
+
+
+class Gates:
+    """The two gates, and how to open sessions through both."""
+
+    def __init__(self, bed: Testbed, directory: Path) -> None:
+        self.bed = bed
+        self.gateway: Host = bed.host("gateway")
+        self.technician: Host = bed.host("technician")
+        self._directory = directory
+        self._links = 0
+        self.processes: dict[str, Process] = {}
+        self.sockets = {name: directory / f"{name}.sock" for name in ("rcd", "rcc")}
+
+    def start(self, program: str, *lines: str, env: dict[str, str] | None = None) -> Process:
+        """Start `rcd` or `rcc`'s gate; extra lines go to its configuration."""
+        host = self.gateway if program == "rcd" else self.technician
+        networks = (
+            ('plant_networks = ["192.168.1.0/24", "fd00:1::/64"]',) if program == "rcd" else ()
+        )
+        config = self._directory / f"{program}.toml"
+        socket = f'socket = "{self.sockets[program]}"'
+        config.write_text("\n".join((socket, 'allowed_users = ["0"]', *networks, *lines)))
+        command = [sys.executable, "-m", f"{program}.gate", "--config", config]
+        process = host.popen(command, name=f"{program}-gate", env=env)
+        self.processes[program] = process
+        return process
+
+    def start_ready(self, program: str, *lines: str) -> Process:
+        process = self.start(program, *lines)
+        until(lambda: logged(process, "service_ready"), START_S, f"{program}-gate to be ready")
+        return process
+
+    def command(self, program: str, *arguments: str, **options: Any) -> Any:  # noqa: ANN401 -- as Host.run
+        """Run `rcd-gate` or `rcc-gate` to its end."""
+        host = self.gateway if program == "rcd" else self.technician
+        return host.run([sys.executable, "-m", f"{program}.gate", *arguments], **options)
+
+    @asynccontextmanager
+    async def controlled(self) -> AsyncIterator[Pair]:
+        async with AsyncExitStack() as stack:
+            clients = [
+                await stack.enter_async_context(await GateClient.connect(self.sockets[name]))
+                for name in ("rcd", "rcc")
+            ]
+            yield Pair(self, *clients)
+
+    def link(self) -> tuple[int, Path, Path]:
+        """Join loopback ports of the hosts; returns the port and both halves' sockets."""
+        self._links += 1
+        port = 5000 + self._links
+        halves = tuple(self._directory / f"{self._links}{end}" for end in "gt")
+        for host, own, other in (
+            (self.gateway, *halves),
+            (self.technician, *reversed(halves)),
+        ):
+            link = host.popen([sys.executable, LINK_SCRIPT, str(port), own, other], name="link")
+            self.processes[str(own)] = link
+            link.wait_message("ready")
+        return port, *halves
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.stop()
+
+    def interfaces(self, host: Host) -> list[str]:
+        listed = json.loads(host.run(["ip", "--json", "link"], check=True).stdout)
+        return [link["ifname"] for link in listed]
+
+    def tables(self, host: Host) -> str:
+        return host.run(["nft", "list", "ruleset"], check=True).stdout
+
+    def forwarding(self, interface: str = "lan0") -> str:
+        path = f"/proc/sys/net/ipv4/conf/{interface}/forwarding"
+        return self.gateway.run(["cat", path], check=True).stdout.strip()
+
+    def assert_nothing_left(self) -> None:
+        """Whether the gateway looks as if rcd-gate had never run."""
+        assert self.interfaces(self.gateway) == ["lo", *self.gateway.interfaces]
+        assert "rcd_gate" not in self.tables(self.gateway)
+        assert self.forwarding() == "0"
+        assert "100.64." not in self.gateway.run(["conntrack", "-L"]).stdout
+        assert "100.64." not in self.gateway.run(["ip", "route"], check=True).stdout
+
+
+class Pair:
+    """Connections to both gates."""
+
+    def __init__(self, gates: Gates, gateway: GateClient, technician: GateClient) -> None:
+        self.gates = gates
+        self.gateway = gateway
+        self.technician = technician
+
+    async def open(
+        self,
+        allow: Sequence[Allow],
+        *,
+        letter: str = "a",
+        number: int = 1,
+        technician_allow: Sequence[Allow] | None = None,
+    ) -> tuple[Opened, Opened]:
+        """Open a session at both ends and wait for its handshake."""
+        session = session_id(letter)
+        port, *halves = self.gates.link()
+        keys = await self.gateway.prepare(session), await self.technician.prepare(session)
+        local, peer = f"100.64.{number}.1", f"100.64.{number}.2"
+        inside = await self.gateway.open(
+            Open(session, keys[1], local, peer, port, tuple(allow), 1280, 0)
+        )
+        halves[0].with_name(halves[0].name + ".peer").write_text(str(inside.listen_port))
+        wide = tuple(allow if technician_allow is None else technician_allow)
+        outside = await self.technician.open(
+            Open(session, keys[0], peer, local, port, wide, 1280, 25)
+        )
+        halves[1].with_name(halves[1].name + ".peer").write_text(str(outside.listen_port))
+        # The first handshake may have met the far half before it knew its WireGuard.
+        self.gates.technician.run(["ping", "-c1", "-W1", local])
+        until(lambda: self._shaken(outside), 10.0, "the handshake")
+        return inside, outside
+
+    def _shaken(self, opened: Opened) -> bool:
+        shown = self.gates.technician.run(["wg", "show", opened.interface, "latest-handshakes"])
+        return shown.returncode == 0 and not shown.stdout.strip().endswith("\t0")
+
+
+def logged(process: Process, event: str) -> list[dict[str, Any]]:
+    """Lines of a daemon's log about this event."""
+    lines = [line for line in process.log.read_text().splitlines() if line.startswith("{")]
+    return [each for each in map(json.loads, lines) if each["event"] == event]
+
+
+MODBUS = Allow(PLC, Protocol.TCP, 502)
+ECHO_TCP = Allow(PLC, Protocol.TCP, 4840)
+ECHO_UDP = Allow(PLC, Protocol.UDP, 4840)
+PING = Allow(PLC, Protocol.ICMP_ECHO)
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[Testbed]:
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with Testbed.build() as built:
+        yield built
+
+
+@pytest.fixture
+def gates(bed: Testbed, tmp_path: Path) -> Iterator[Gates]:
+    """Both gates, not yet started; afterwards nothing of them is left."""
+    built = Gates(bed, tmp_path)
+    yield built
+    built.stop()
+    for program in ("rcd", "rcc"):
+        assert built.command(program, "close").returncode == 0
+    built.assert_nothing_left()
