@@ -163,8 +163,8 @@ def test_time_does_this_to_a_session(
 )
 def test_nothing_is_renewed_for_an_absent_gateway_or_after_its_lease(
     after_s: int,
-    linked: bool,
-    gone: int | None,  # noqa: FBT001 -- an example
+    linked: bool,  # noqa: FBT001 -- an example
+    gone: int | None,
 ) -> None:
     now = NOW + after_s * 1000
     if due(ACTIVE, Presence(linked, gone), PATIENCE, now) is Due.RENEW:

@@ -23,7 +23,7 @@ MANUAL = {
 
 
 @pytest.mark.parametrize("action", Action)
-@pytest.mark.parametrize(("column", "role"), enumerate(Role))
+@pytest.mark.parametrize(("column", "role"), list(enumerate(Role)))
 def test_each_cell_is_as_the_manual_says(action: Action, column: int, role: Role) -> None:
     assert scope_of(role, action) is MANUAL[action][column]
 

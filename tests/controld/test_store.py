@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
-from controld import store_audit, store_endpoints, store_migrate, store_users
+from controld import store_audit, store_endpoints, store_migrate, store_sqlite, store_users
 from controld.records import Entry
 from controld.store import Store, StoreUnavailableError
 from controld.store_schema import metadata
@@ -158,18 +158,19 @@ async def test_a_missing_database_says_how_to_make_one(tmp_path: Path) -> None:
         await Store.open(tmp_path / "none.db")
 
 
-async def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     path.write_bytes(b"x" * 8192)
     with pytest.raises(StartError, match="cannot be brought up to date"):
-        await Store.open(path)
+        store_migrate.migrate(path)
 
 
-async def test_wrong_settings_keep_controld_from_starting(
+async def test_a_setting_that_does_not_take_keeps_controld_from_starting(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(store_migrate.PRAGMAS, "synchronous", 1)
-    monkeypatch.setattr("controld.store_sqlite.WANTED", {"synchronous": 2}, raising=False)
-    with pytest.raises(StartError, match="synchronous"):
+    # An existing database keeps its encoding, as one on a network share keeps its journal mode.
+    store_migrate.migrate(path)
+    monkeypatch.setitem(store_sqlite.PRAGMAS, "encoding", "'UTF-16le'")
+    with pytest.raises(StartError, match="encoding is UTF-8"):
         await Store.open(path)
 
 
