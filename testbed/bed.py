@@ -84,6 +84,8 @@ class Testbed:
     def close(self) -> None:
         self._closing.close()
         self._init.close()
+        for host in self.hosts.values():
+            host.reap()
 
     def __enter__(self) -> Self:
         return self

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Stream: TypeAlias = int | IO[bytes] | IO[str] | None
 
+_REAP_S = 10.0
 _PROJECT = Path(__file__).resolve().parent.parent
 # What points a program at services of the machine it does not live on.
 _FOREIGN_ENVIRONMENT = {
@@ -112,6 +113,11 @@ class Host:
         process = self.popen([sys.executable, "-m", f"testbed.tools.{name}", *arguments], name=name)
         process.wait_message("ready")
         return process
+
+    def reap(self) -> None:
+        """Collect what ended with the testbed."""
+        for process in self._processes:
+            process.wait(_REAP_S)
 
     def wait_port(self, port: int, timeout_s: float = 10.0) -> None:
         """Wait until something listens on this TCP port of the host."""

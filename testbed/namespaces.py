@@ -101,10 +101,12 @@ class Init:
 
     def close(self) -> None:
         """End every process of the testbed and wait until all are gone."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        for process in (self._process, *self._holders):
+        everybody = (self._process, *self._holders)
+        for process in everybody:
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+        for process in everybody:
             process.wait(_CLOSE_S)
 
     def _start_holder(self, name: str, *, forwards: bool, etc: Path) -> subprocess.Popen[str]:

@@ -148,7 +148,7 @@ class GateClient:
         if self._lost is not None or self._reader.done():
             raise self._unavailable()
         number = next(self._numbers)
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
             await self._connection.send(encode(GateRequest(number, verb)))
