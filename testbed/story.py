@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 AMS_PASSWORD = "four random plant words"  # noqa: S105 - of a plant that lives for a minute
 PLC, HMI, UNRELEASED = "192.168.1.10", "192.168.1.20", "192.168.1.30"
 MODBUS, ECHO = 502, 4840
+SERVICES = (("tcp", MODBUS), ("tcp", ECHO), ("udp", ECHO))
+"""What the PLC offers; a session releases a part of it."""
 
 
 class Story:
@@ -75,16 +77,19 @@ class Story:
         self.ams.submit("/access", mode="off")
         return (time.monotonic() - started) * 1000
 
-    def prepare(self, *ports: tuple[str, int]) -> None:
-        """Release Modbus, and the given (protocol, port) besides, of the PLC for tina."""
-        released = [("tcp", MODBUS), *ports]
-        services = [{"protocol": kind, "port": port} for kind, port in released]
-        device = self.admin.post(
-            f"/api/v1/gateways/{self.gateway}/devices",
-            {"name": "PLC", "address": PLC, "services": services},
-        )
-        self.device = device["id"]
-        targets = [{"device": self.device, **service} for service in services]
+    def prepare(self, *besides: tuple[str, int]) -> None:
+        """Release Modbus of the PLC, and what is given besides, for tina."""
+        if not self.device:
+            services = [{"protocol": kind, "port": port} for kind, port in SERVICES]
+            device = self.admin.post(
+                f"/api/v1/gateways/{self.gateway}/devices",
+                {"name": "PLC", "address": PLC, "services": services},
+            )
+            self.device = device["id"]
+        targets = [
+            {"device": self.device, "protocol": kind, "port": port}
+            for kind, port in (SERVICES[0], *besides)
+        ]
         made = self.admin.post(
             "/api/v1/sessions",
             {
