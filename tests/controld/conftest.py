@@ -211,7 +211,7 @@ class End:
 
     async def hello(self, nonce: Nonce, **changes: Any) -> None:
         statement = link_statement(self.endpoint, "localhost", nonce)
-        fields = {
+        fields: dict[str, Any] = {
             "version": LINK_VERSION,
             "endpoint": self.endpoint,
             "software": "test",
@@ -230,12 +230,15 @@ class End:
 
     async def frame(self, kind: type[F]) -> F:
         """The next frame, which has to be of this kind."""
+        frame = await self.any_frame()
+        assert isinstance(frame, kind), frame
+        return frame
+
+    async def any_frame(self) -> LinkFrame:
         assert self.socket is not None
         message = await self.socket.receive(timeout=10)
         assert message.type is aiohttp.WSMsgType.TEXT, message
-        frame = decode_link(message.data)
-        assert isinstance(frame, kind), frame
-        return frame
+        return decode_link(message.data)
 
     async def closed(self) -> bool:
         assert self.socket is not None
@@ -255,7 +258,7 @@ class End:
         """Send a message and wait until it is acknowledged."""
         message = message or MessageId(new_id("msg"))
         await self.put(Message(message, wall_ms(), body))
-        while not isinstance(frame := await self.frame(LinkFrame), Ack) or frame.id != message:
+        while not isinstance(frame := await self.any_frame(), Ack) or frame.id != message:
             if isinstance(frame, Message):
                 self.heard.append(frame)
         return message
@@ -274,7 +277,7 @@ class End:
         """The next message, unacknowledged; Acks of our own are passed over."""
         if self.heard:
             return self.heard.popleft()
-        while isinstance(frame := await self.frame(LinkFrame), Ack):
+        while isinstance(frame := await self.any_frame(), Ack):
             pass
         assert isinstance(frame, Message), frame
         return frame
@@ -353,7 +356,8 @@ class Rig:
 
     async def ticket(self) -> str:
         started = await self.technician.ok("POST", f"/sessions/{self.session}/start")
-        return parse_qs(urlsplit(started["link"]).query)["ticket"][0]
+        link = urlsplit(str(started["link"]))
+        return parse_qs(link.query)["ticket"][0]
 
     def redeem(self, ticket: str, by: End | None = None, **changes: Any) -> TicketRedeem:
         by = by or self.client

@@ -277,7 +277,7 @@ async def test_two_sessions_of_one_gateway_have_different_link_addresses(rig: Ri
 async def test_a_restart_keeps_active_sessions_and_ends_half_started_ones(
     open_world: Callable[..., Any],
     make_rig: Callable[[World], Awaitable[Rig]],
-    progressed: bool,  # noqa: FBT001 -- an example
+    progressed: bool,
     state: str,
 ) -> None:
     async with open_world() as world:

@@ -140,10 +140,10 @@ def test_no_lease_outlives_the_absolute_end(
         (ACTIVE, LINKED, 200, Due.RENEW),
         (ACTIVE, LINKED, 600, EndReason.LEASE_ENDED),
         (ACTIVE, LINKED, 3600, EndReason.TIME_OVER),
-        (ACTIVE, Presence(False, None), 599, None),  # noqa: FBT003 -- an example
-        (ACTIVE, Presence(False, None), 600, EndReason.GATEWAY_GONE),  # noqa: FBT003
-        (ACTIVE, Presence(True, NOW), 119, None),  # noqa: FBT003
-        (ACTIVE, Presence(True, NOW), 120, EndReason.TECHNICIAN_GONE),  # noqa: FBT003
+        (ACTIVE, Presence(False, None), 599, None),
+        (ACTIVE, Presence(False, None), 600, EndReason.GATEWAY_GONE),
+        (ACTIVE, Presence(True, NOW), 119, None),
+        (ACTIVE, Presence(True, NOW), 120, EndReason.TECHNICIAN_GONE),
         (replace(ACTIVE, lease_until_ms=3_600_000 + NOW), LINKED, 3599, None),
         (replace(ACTIVE, lease_until_ms=None), LINKED, 0, EndReason.LEASE_ENDED),
         (replace(ACTIVE, not_after_ms=None), LINKED, 0, EndReason.TIME_OVER),
@@ -163,7 +163,7 @@ def test_time_does_this_to_a_session(
 )
 def test_nothing_is_renewed_for_an_absent_gateway_or_after_its_lease(
     after_s: int,
-    linked: bool,  # noqa: FBT001 -- an example
+    linked: bool,
     gone: int | None,
 ) -> None:
     now = NOW + after_s * 1000
