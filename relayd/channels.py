@@ -1,300 +1,351 @@
-"""The relay's rules: a pure core. What legs say and boot-clock time in, commands out.
+"""The relay's rules, pure: what legs say and boot-clock time in, commands out.
 
-    HELLO ──► CHALLENGE ──► PROOF ──► admitted ──► paired ⇄ alone ──► closed
-      token      nonce        signature
-
-A channel is a session; it has two sides and at most one leg on each. There is no destination: a
-leg can only ever reach the other side of its own channel. In the order of a leg's life.
+A channel is a session. It has two sides and at most one leg on each. There is no destination: a
+leg can only ever reach the other side of its own channel. DATA between two legs that are joined
+does not come by here; who is joined, until when, and what happens before, does. In the order of
+a leg's life.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NewType
 
+from rclib.tunnel.early_messages import EarlyMessages
 from rclib.wire import relay
-from rclib.wire.admission import Admission, TokenRefusedError, token_digest, verify
 from rclib.wire.errors import DecodeError
-from rclib.wire.identity import Side, is_signed_by, relay_statement
+from rclib.wire.identity import Side
 from rclib.wire.relay import CloseReason
+from relayd.admission import Claim, Doorkeeper, RefusedError
+from relayd.timer_wheel import TimerWheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from rclib.wire.admission import Admission
+    from rclib.wire.ids import SessionId
 
-    from joserfc.jwk import OKPKey
+LegId = NewType("LegId", int)
 
-    from rclib.wire.admission import KeyId
-    from rclib.wire.ids import Nonce, RelayId, SessionId
-
-LegId = int
-
-PING_S: Final = 25.0
-DEAD_S: Final = 45.0
-MAX_EARLY: Final = 4
-"""Handshakes kept for a partner that is not there yet; a lost one costs five seconds."""
+CLOSE_LINGER_S: Final = 2.0
+"""How long a closed leg may take to read why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A message of the relay itself, or one that waited for this leg."""
+    """A message of the relay itself, a SIGNAL, or a handshake that waited for this leg."""
 
     leg: LegId
     message: bytes
 
 
 @dataclass(frozen=True, slots=True)
+class Admit:
+    """The leg is one of `session` from here on."""
+
+    leg: LegId
+    session: SessionId
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Pass each one's DATA to the other."""
+
+    leg: LegId
+    partner: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Nobody takes this leg's DATA any more."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class DropMessage:
+    """A message of this leg had no partner to go to."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
 class CloseLeg:
-    """Say why, then close; the leg is forgotten already."""
+    """Say why, then close."""
 
     leg: LegId
     reason: CloseReason
     detail: str = ""
 
 
-Command = Send | CloseLeg
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Cut the connection now: the leg does not read what would let it end in order."""
+
+    leg: LegId
+
+
+Command = Send | Admit | Join | Part | DropMessage | CloseLeg | Abort
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a leg may take for what, in seconds."""
+
+    hello_s: float
+    write_s: float
+    ping_s: float = relay.PING_S
+    dead_s: float = relay.DEAD_S
 
 
 @dataclass(slots=True)
 class _Leg:
-    hello_until: float
     heard_at: float
-    ping_at: float
-    token: str = ""
-    nonce: Nonce | None = None
-    claimed: Admission | None = None
-    admitted: bool = False
-    lease_until: float = 0.0
-    pinged: bool = False
+    until: float
+    """Until then it has to be admitted; once admitted, the end of its lease."""
+    ping_at: float = math.inf
+    blocked_until: float = math.inf
+    abort_at: float = math.inf
+    """Finite: it was closed, and only its connection is left."""
+    claim: Claim | None = None
+    admission: Admission | None = None
     partner: LegId | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self.abort_at < math.inf
 
 
 @dataclass(slots=True)
 class _Channel:
     legs: dict[Side, LegId] = field(default_factory=dict)
-    early: dict[Side, deque[bytes]] = field(default_factory=dict)
-    """What each side sent before the other was there: the newest handshakes."""
+    early: dict[Side, EarlyMessages] = field(
+        default_factory=lambda: {side: EarlyMessages() for side in Side}
+    )
+    """What a side sent while the other was away."""
 
 
 class Channels:
     """All legs and channels of one relay."""
 
-    def __init__(
-        self,
-        relay_id: RelayId,
-        keys: Mapping[KeyId, OKPKey],
-        *,
-        hello_timeout_s: float,
-        new_nonce: Callable[[], Nonce],
-    ) -> None:
-        self._relay_id = relay_id
-        self._keys = keys
-        self._hello_timeout_s = hello_timeout_s
-        self._new_nonce = new_nonce
+    def __init__(self, doorkeeper: Doorkeeper, timing: Timing) -> None:
+        self._doorkeeper = doorkeeper
+        self._timing = timing
         self._legs: dict[LegId, _Leg] = {}
         self._channels: dict[SessionId, _Channel] = {}
+        self._timers: TimerWheel[LegId] = TimerWheel()
 
     @property
-    def counts(self) -> tuple[int, int]:
-        """Legs, channels."""
-        return len(self._legs), len(self._channels)
+    def open_legs(self) -> tuple[LegId, ...]:
+        """All that are not closed, admitted or not."""
+        return tuple(leg for leg, state in self._legs.items() if not state.is_closed)
 
-    def is_admitted(self, leg: LegId) -> bool:
-        current = self._legs.get(leg)
-        return current is not None and current.admitted
+    @property
+    def channel_count(self) -> int:
+        return len(self._channels)
 
-    def connected(self, leg: LegId, now: float) -> None:
-        self._legs[leg] = _Leg(now + self._hello_timeout_s, now, now + PING_S)
+    # Events.
 
-    def partner_for_data(self, leg: LegId, message: memoryview, now: float) -> LegId | None:
-        """Where a DATA or SIGNAL message of this leg goes; None: nowhere now.
+    def connected(self, leg: LegId, accepted_at: float) -> None:
+        """A leg from its first frame on; the time for its admission runs since the accept."""
+        self._legs[leg] = _Leg(heard_at=accepted_at, until=accepted_at + self._timing.hello_s)
+        self._arm(leg)
 
-        The hot path: one lookup a message, no packet is looked at. Messages that are not
-        well-formed go through `received`, which closes the leg.
-        """
-        current = self._legs.get(leg)
-        if current is None or not current.admitted:
-            return None
-        current.heard_at = now
-        if current.partner is None:
-            self._keep_early(current, message)
-        return current.partner
+    def heard(self, leg: LegId, now: float) -> None:
+        """The leg sent something, perhaps DATA that was passed on already."""
+        if leg in self._legs:
+            self._legs[leg].heard_at = now
 
     def received(
-        self, leg: LegId, message: bytes | memoryview, now: float, wall_s: float
+        self, leg: LegId, message: relay.Readable, now: float, wall_s: float
     ) -> list[Command]:
-        """Any message but DATA and SIGNAL of an admitted leg."""
-        current = self._legs.get(leg)
-        if current is None:
+        """Any message that is not DATA for a partner."""
+        state = self._legs.get(leg)
+        if state is None or state.is_closed:
             return []
-        current.heard_at, current.pinged = now, False
+        if state.admission is None and len(message) > relay.MAX_FIRST_MESSAGE_BYTES:
+            return self.close(leg, CloseReason.BAD_FRAME, "too long for a leg not admitted", now)
         try:
             frame = relay.decode(message)
+            return self._handle(leg, state, frame, now, wall_s)
         except DecodeError as exc:
-            return self._close(leg, CloseReason.BAD_FRAME, str(exc))
-        match frame:
-            case relay.Hello() if current.nonce is None:
-                return self._hello(leg, current, frame, wall_s)
-            case relay.Proof() if current.claimed is not None and not current.admitted:
-                return self._proof(leg, current, frame, now, wall_s)
-            case relay.Renew() if current.admitted:
-                return self._renew(leg, current, frame, now, wall_s)
-            case relay.Ping(echo) if current.admitted:
-                return [Send(leg, relay.encode(relay.Pong(echo)))]
-            case relay.Pong() if current.admitted:
-                return []
-            case relay.Close():
-                return self._close(leg, CloseReason.DONE, "")
-            case _:
-                name = type(frame).__name__.upper()
-                return self._close(leg, CloseReason.BAD_FRAME, f"{name} at the wrong time")
+            return self.close(leg, CloseReason.BAD_FRAME, str(exc), now)
+        except RefusedError as exc:
+            return self.close(leg, exc.reason, exc.detail, now)
 
-    def closed(self, leg: LegId) -> list[Command]:
+    def write_blocked(self, leg: LegId, now: float) -> None:
+        """The leg's connection takes no more bytes."""
+        state = self._legs.get(leg)
+        if state is not None and not state.is_closed:
+            state.blocked_until = now + self._timing.write_s
+            self._arm(leg)
+
+    def write_resumed(self, leg: LegId) -> None:
+        if leg in self._legs:
+            self._legs[leg].blocked_until = math.inf
+
+    def disconnected(self, leg: LegId) -> list[Command]:
         """The connection is gone."""
-        return self._forget(leg)
+        state = self._legs.pop(leg, None)
+        self._timers.disarm(leg)
+        return self._leave(leg, state) if state is not None else []
+
+    def close(self, leg: LegId, reason: CloseReason, detail: str, now: float) -> list[Command]:
+        """End a leg; also for the adapter's own reasons. Nothing if it is closed already."""
+        state = self._legs.get(leg)
+        if state is None or state.is_closed:
+            return []
+        state.abort_at = now + CLOSE_LINGER_S
+        self._arm(leg)
+        return [CloseLeg(leg, reason, detail), *self._leave(leg, state)]
 
     def deadline(self) -> float | None:
         """When `due` has something to do."""
-        return min((self._due_at(leg) for leg in self._legs.values()), default=None)
+        return self._timers.deadline
 
     def due(self, now: float) -> list[Command]:
-        """What the clock demands: admission in time, leases, signs of life."""
+        """What the clock demands: admission in time, leases, signs of life, slow readers."""
         commands: list[Command] = []
-        for leg, current in tuple(self._legs.items()):
-            if not current.admitted:
-                if now >= current.hello_until:
-                    commands += self._close(leg, CloseReason.HELLO_TIMEOUT, "not admitted in time")
-            elif now >= current.lease_until:
-                commands += self._close(leg, CloseReason.LEASE_ENDED, "the token ran out")
-            elif now >= current.heard_at + DEAD_S:
-                commands += self._close(leg, CloseReason.SILENT, "no answer to PING")
-            elif now >= current.ping_at:
-                current.ping_at = now + PING_S
-                echo = int(now * 1000).to_bytes(relay.PING_BYTES, "big")
-                commands.append(Send(leg, relay.encode(relay.Ping(echo))))
+        for leg in self._timers.expired(now):
+            commands += self._due(leg, self._legs[leg], now)
+            self._arm(leg)
         return commands
 
-    def close(self, leg: LegId, reason: CloseReason, detail: str) -> list[Command]:
-        """The adapter's own reasons: a slow reader, a limit, the end of the process."""
-        return self._close(leg, reason, detail) if leg in self._legs else []
+    # Frames, in the order of a leg's life.
 
-    @property
-    def all_legs(self) -> tuple[LegId, ...]:
-        return tuple(self._legs)
-
-    # Admission.
-
-    def _hello(self, leg: LegId, current: _Leg, hello: relay.Hello, wall_s: float) -> list[Command]:
-        if hello.version != relay.PROTOCOL_VERSION:
-            return self._close(
-                leg,
-                CloseReason.VERSION,
-                f"this relay speaks version {relay.PROTOCOL_VERSION}, not {hello.version}",
-            )
-        try:
-            current.claimed = verify(hello.token, self._keys, self._relay_id, wall_s)
-        except TokenRefusedError as exc:
-            return self._close(leg, exc.reason, exc.detail)
-        current.token, current.nonce = hello.token, self._new_nonce()
-        return [Send(leg, relay.encode(relay.Challenge(current.nonce)))]
-
-    def _proof(
-        self, leg: LegId, current: _Leg, proof: relay.Proof, now: float, wall_s: float
+    def _handle(
+        self, leg: LegId, state: _Leg, frame: relay.Frame, now: float, wall_s: float
     ) -> list[Command]:
-        claimed, nonce = current.claimed, current.nonce
-        if claimed is None or nonce is None:
-            raise AssertionError("a proof is asked for only after a challenge; see received()")
-        signed = relay_statement(self._relay_id, nonce, token_digest(current.token))
-        if not is_signed_by(claimed.key, signed, proof.signature):
-            return self._close(
-                leg, CloseReason.PROOF_INVALID, "not signed with the key the token names"
-            )
-        channel = self._channels.setdefault(claimed.sub, _Channel())
-        commands: list[Command] = []
-        holder = channel.legs.get(claimed.side)
-        if holder is not None:
-            held = self._legs[holder].claimed
-            if held is None or held.key != claimed.key:
-                return self._close(
-                    leg, CloseReason.SIDE_TAKEN, "another key holds this side of the channel"
-                )
-            commands += self._close(
-                holder, CloseReason.REPLACED, "a newer leg of the same key took over"
-            )
-            channel = self._channels.setdefault(claimed.sub, _Channel())
-        current.admitted = True
-        # From here on only the boot clock counts: setting the wall clock moves no lease.
-        current.lease_until = now + (claimed.exp - wall_s)
-        channel.legs[claimed.side] = leg
-        return [*commands, *self._pair(leg, current, channel, claimed.side)]
+        match frame:
+            case relay.Hello() if state.claim is None:
+                state.claim = self._doorkeeper.hello(frame, wall_s)
+                return [Send(leg, relay.encode(relay.Challenge(state.claim.nonce)))]
+            case relay.Proof() if state.claim is not None and state.admission is None:
+                admission = self._doorkeeper.proof(state.claim, frame, wall_s)
+                return self._admit(leg, state, admission, now, wall_s)
+            case relay.Data() | relay.Signal() if state.admission is not None:
+                return self._pass_on(leg, state, state.admission, frame, now)
+            case relay.Renew() if state.admission is not None:
+                fresh = self._doorkeeper.renew(state.admission, frame, wall_s)
+                # A renewal that was overtaken by a later one does not shorten the lease.
+                state.until = max(state.until, now + (fresh.exp - wall_s))
+                return []
+            case relay.Ping(echo) if state.admission is not None:
+                return [Send(leg, relay.encode(relay.Pong(echo)))]
+            case relay.Pong() if state.admission is not None:
+                return []
+            case relay.Close():
+                return self.close(leg, CloseReason.DONE, "closed by its own end", now)
+            case _:
+                name = type(frame).__name__.upper()
+                return self.close(leg, CloseReason.BAD_FRAME, f"{name} at the wrong time", now)
 
-    def _pair(self, leg: LegId, current: _Leg, channel: _Channel, side: Side) -> list[Command]:
+    def _admit(
+        self, leg: LegId, state: _Leg, admission: Admission, now: float, wall_s: float
+    ) -> list[Command]:
+        session, side = admission.sub, admission.side
+        commands: list[Command] = []
+        channel = self._channels.get(session)
+        holder = channel.legs.get(side) if channel is not None else None
+        if holder is not None:
+            held = self._legs[holder].admission
+            if held is None or held.key != admission.key:
+                raise RefusedError(
+                    CloseReason.SIDE_TAKEN,
+                    "another key holds this side of the channel; "
+                    "it is free when that leg or its lease ends",
+                )
+            replaced = "a newer leg of the same key took over"
+            commands += self.close(holder, CloseReason.REPLACED, replaced, now)
+        # Setting the wall clock moves no lease: from here on the boot clock alone counts.
+        state.until = now + (admission.exp - wall_s)
+        state.ping_at = now + self._timing.ping_s
+        state.admission = admission
+        self._arm(leg)
+        channel = self._channels.setdefault(session, _Channel())
+        channel.legs[side] = leg
+        commands.append(Admit(leg, session, side))
         partner = channel.legs.get(side.other)
         if partner is None:
-            return [Send(leg, relay.encode(relay.Ready(partner_present=False)))]
-        current.partner, self._legs[partner].partner = partner, leg
-        ready = relay.encode(relay.Ready(partner_present=True))
-        waiting = channel.early.pop(side.other, ())
-        channel.early.clear()
-        return [
-            Send(leg, ready),
-            Send(partner, ready),
-            *(Send(leg, message) for message in waiting),
-        ]
+            return [*commands, Send(leg, relay.encode(relay.Ready(partner_present=False)))]
+        return [*commands, *self._join(leg, partner, channel, now)]
 
-    def _renew(
-        self, leg: LegId, current: _Leg, renew: relay.Renew, now: float, wall_s: float
+    def _join(self, leg: LegId, partner: LegId, channel: _Channel, now: float) -> list[Command]:
+        self._legs[leg].partner, self._legs[partner].partner = partner, leg
+        ready = relay.encode(relay.Ready(partner_present=True))
+        commands: list[Command] = [Join(leg, partner), Send(leg, ready), Send(partner, ready)]
+        for side, sender in channel.legs.items():
+            receiver = partner if sender == leg else leg
+            commands += [Send(receiver, message) for message in channel.early[side].take(now)]
+        return commands
+
+    def _pass_on(
+        self,
+        leg: LegId,
+        state: _Leg,
+        admission: Admission,
+        frame: relay.Data | relay.Signal,
+        now: float,
     ) -> list[Command]:
-        try:
-            fresh = verify(renew.token, self._keys, self._relay_id, wall_s)
-        except TokenRefusedError as exc:
-            return self._close(leg, exc.reason, exc.detail)
-        claimed = current.claimed
-        if claimed is None or (fresh.sub, fresh.side, fresh.key) != (
-            claimed.sub,
-            claimed.side,
-            claimed.key,
-        ):
-            return self._close(leg, CloseReason.TOKEN_INVALID, "the fresh token is for another leg")
-        current.lease_until = now + (fresh.exp - wall_s)
+        message = relay.encode(frame)
+        if state.partner is not None:
+            return [Send(state.partner, message)]
+        if self._channels[admission.sub].early[admission.side].keep(message, now):
+            return []
+        return [DropMessage(leg)]
+
+    # The clock.
+
+    def _due(self, leg: LegId, state: _Leg, now: float) -> list[Command]:
+        if state.is_closed:
+            if now < state.abort_at:
+                return []
+            state.abort_at = now + CLOSE_LINGER_S
+            return [Abort(leg)]
+        if now >= state.until:
+            if state.admission is None:
+                return self.close(leg, CloseReason.HELLO_TIMEOUT, "not admitted in time", now)
+            return self.close(
+                leg, CloseReason.LEASE_ENDED, "the token ran out and was not renewed", now
+            )
+        if now >= state.blocked_until:
+            detail = f"did not read for {self._timing.write_s:g} s"
+            # What it has not read stands in front of the reason, so there is nothing to wait for.
+            return [*self.close(leg, CloseReason.TOO_SLOW, detail, now), Abort(leg)]
+        if state.admission is None:
+            return []
+        if now >= state.heard_at + self._timing.dead_s:
+            return [*self.close(leg, CloseReason.SILENT, "no answer to PING", now), Abort(leg)]
+        if now >= state.ping_at:
+            state.ping_at = now + self._timing.ping_s
+            echo = int(now * 1000).to_bytes(relay.PING_BYTES, "big")
+            return [Send(leg, relay.encode(relay.Ping(echo)))]
         return []
 
-    # Internals.
-
-    def _keep_early(self, current: _Leg, message: memoryview) -> None:
-        claimed = current.claimed
-        if claimed is None or not is_first_class(message):
+    def _arm(self, leg: LegId) -> None:
+        state = self._legs[leg]
+        if state.is_closed:
+            self._timers.arm(leg, state.abort_at)
             return
-        early = self._channels[claimed.sub].early
-        early.setdefault(claimed.side, deque(maxlen=MAX_EARLY)).append(bytes(message))
+        at = min(state.until, state.blocked_until, state.ping_at)
+        if state.admission is not None:
+            at = min(at, state.heard_at + self._timing.dead_s)
+        self._timers.arm(leg, at)
 
-    def _close(self, leg: LegId, reason: CloseReason, detail: str) -> list[Command]:
-        return [CloseLeg(leg, reason, detail), *self._forget(leg)]
+    # The end.
 
-    def _forget(self, leg: LegId) -> list[Command]:
-        current = self._legs.pop(leg, None)
-        if current is None or not current.admitted or current.claimed is None:
+    def _leave(self, leg: LegId, state: _Leg) -> list[Command]:
+        """Take a leg out of its channel; its partner stays and waits for the next one."""
+        admission, state.admission = state.admission, None
+        if admission is None:
             return []
-        session, side = current.claimed.sub, current.claimed.side
-        channel = self._channels[session]
-        del channel.legs[side]
-        channel.early.pop(side, None)
+        channel = self._channels[admission.sub]
+        del channel.legs[admission.side]
+        channel.early[admission.side].clear()
         if not channel.legs:
-            del self._channels[session]
-        if current.partner is None:
-            return []
-        self._legs[current.partner].partner = None
-        return [Send(current.partner, relay.encode(relay.Gone()))]
-
-    @staticmethod
-    def _due_at(leg: _Leg) -> float:
-        if not leg.admitted:
-            return leg.hello_until
-        return min(leg.lease_until, leg.ping_at, leg.heard_at + DEAD_S)
-
-
-def is_first_class(message: memoryview) -> bool:
-    """Whether a DATA message is a handshake, or the message a SIGNAL: the lane that never waits."""
-    if message[0] == relay.FrameType.SIGNAL:
-        return True
-    return relay.is_handshake(message[relay.DATA_HEADER_BYTES :])
+            del self._channels[admission.sub]
+        partner, state.partner = state.partner, None
+        if partner is None:
+            return [Part(leg)]
+        self._legs[partner].partner = None
+        return [Part(leg), Part(partner), Send(partner, relay.encode(relay.Gone()))]

@@ -11,27 +11,40 @@ from rclib.runtime.config import Config
 from rclib.runtime.http_status import StatusConfig
 from rclib.runtime.net import parse_endpoint
 from rclib.wire.ids import RelayId
-from rclib.wire.relay import MAX_MESSAGE_BYTES
+from rclib.wire.relay import DEAD_S, MAX_MESSAGE_BYTES, PING_S
 
 DEFAULT_PATH: Final = Path("/etc/remoteconnect/relayd.toml")
 
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=600)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
 
 class RelaydConfig(Config, frozen=True, kw_only=True):
-    """One relay; relative paths start at the working directory."""
+    """One relay. Relative paths start at the file."""
 
     relay: RelayId
     """The name that tokens carry as audience."""
-    token_keys: Annotated[list[str], msgspec.Meta(min_length=1)]
+    token_keys: Annotated[list[Path], msgspec.Meta(min_length=1)]
     """Public keys (PEM) of the control planes whose tokens admit."""
     listen: str = "0.0.0.0:443"
-    certificate: str = ""
-    key: str = ""
+    """`[::]:443` serves IPv4 as well."""
+    certificate: Path | None = None
+    key: Path | None = None
     insecure_plaintext: bool = False
     """Without TLS, on loopback only: for a TLS terminator on the same host."""
     queue_bytes: Annotated[int, msgspec.Meta(ge=MAX_MESSAGE_BYTES, le=16 * 1024 * 1024)] = 262_144
-    write_deadline_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
-    hello_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
-    max_unadmitted_per_address: Annotated[int, msgspec.Meta(ge=1)] = 20
+    """What may wait for one leg that reads too slowly, before the oldest data go."""
+    write_deadline_s: Seconds = 2.0
+    upgrade_timeout_s: Seconds = 5.0
+    """For the TLS handshake, and for the HTTP request after it."""
+    hello_timeout_s: Seconds = 10.0
+    """From the accept until the leg is admitted."""
+    ping_s: Seconds = PING_S
+    dead_s: Seconds = DEAD_S
+    max_unadmitted_per_address: Count = 20
+    """For IPv6 per /64."""
+    accept_rate_per_s: Count = 50
+    accept_burst: Count = 200
     status: StatusConfig = StatusConfig()
 
     def __post_init__(self) -> None:
@@ -41,5 +54,10 @@ class RelaydConfig(Config, frozen=True, kw_only=True):
                 f"insecure_plaintext on {endpoint} would show tokens to the network; "
                 "listen on 127.0.0.1 or [::1], or set certificate and key"
             )
-        if not self.insecure_plaintext and not (self.certificate and self.key):
+        if not self.insecure_plaintext and (self.certificate is None or self.key is None):
             raise ValueError("certificate and key are required (PEM files)")
+        if self.dead_s <= self.ping_s:
+            raise ValueError(
+                f"dead_s = {self.dead_s:g} would end every quiet leg before its PING; "
+                f"set it above ping_s = {self.ping_s:g}"
+            )

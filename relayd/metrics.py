@@ -1,4 +1,4 @@
-"""Every metric of relayd, once."""
+"""Every metric of relayd, once. Closed sets have a counter for each member from the start."""
 
 from __future__ import annotations
 
@@ -7,24 +7,39 @@ from typing import TYPE_CHECKING
 from prometheus_client import Counter, Gauge
 
 from rclib.wire.relay import CloseReason
-from relayd.send_queue import DropReason
+from relayd.reasons import DropReason, RefusedAccept
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 
 class Metrics:
-    """Closed sets have a counter for every member from the start."""
+    """What /metrics shows."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.legs = Gauge("relayd_legs", "Connections, admitted or not.", registry=registry)
+        self.legs = Gauge("relayd_legs", "Admitted legs.", registry=registry)
+        self.pending = Gauge(
+            "relayd_pending_connections", "Connections not admitted yet.", registry=registry
+        )
         self.channels = Gauge("relayd_channels", "Channels with a leg.", registry=registry)
-        self.bytes = Counter("relayd_relayed_bytes", "DATA and SIGNAL.", registry=registry)
-        self._dropped = Counter(
+        self.relayed_bytes = Counter(
+            "relayd_relayed_bytes", "Bytes of messages passed on.", registry=registry
+        )
+        self.relayed_messages = Counter(
+            "relayd_relayed_messages", "Messages passed on.", registry=registry
+        )
+        dropped = Counter(
             "relayd_dropped_messages", "Messages not passed on.", ["reason"], registry=registry
         )
-        self._closed = Counter(
+        closed = Counter(
             "relayd_closed_legs", "Legs the relay closed.", ["reason"], registry=registry
         )
-        self.dropped = {r: self._dropped.labels(r.value) for r in DropReason}
-        self.closed = {r: self._closed.labels(r.name.lower()) for r in CloseReason}
+        refused = Counter(
+            "relayd_refused_accepts",
+            "Connections closed before anything was read.",
+            ["reason"],
+            registry=registry,
+        )
+        self.dropped = {reason: dropped.labels(reason.value) for reason in DropReason}
+        self.closed = {reason: closed.labels(reason.name.lower()) for reason in CloseReason}
+        self.refused = {reason: refused.labels(reason.value) for reason in RefusedAccept}

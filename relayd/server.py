@@ -1,34 +1,44 @@
-"""The relay's sockets around its pure core; the only module that knows picows.
-
-A message is read, looked up and written in one callback: no task, no await, and the reader of
-one leg never waits for another. What a slow leg does not take waits in its own queue.
-"""
+"""The relay process: legs' events into the rules, the rules' commands onto the legs."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import random
 import secrets
-import socket
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import picows
-
 from rclib.runtime.clock import boottime, wall_ms
-from rclib.runtime.errors import StartError, bind_error
+from rclib.runtime.errors import StartError
 from rclib.runtime.logs import RateLimitedLogger
-from rclib.runtime.net import parse_endpoint
+from rclib.runtime.net import endpoint_of, parse_endpoint
 from rclib.runtime.tlsfiles import server_context
 from rclib.wire import relay
 from rclib.wire.admission import key_id_of, load_key
 from rclib.wire.errors import DecodeError
 from rclib.wire.ids import Nonce
-from rclib.wire.relay import CloseReason, FrameType
-from relayd.channels import Channels, Command, LegId, Send, is_first_class
+from rclib.wire.relay import CloseReason
+from relayd.accept_limits import AcceptLimits
+from relayd.admission import Doorkeeper
+from relayd.channels import (
+    CLOSE_LINGER_S,
+    Abort,
+    Admit,
+    Channels,
+    CloseLeg,
+    Command,
+    DropMessage,
+    Join,
+    LegId,
+    Part,
+    Send,
+    Timing,
+)
+from relayd.leg import Leg, Traffic, serve
+from relayd.listening import LimitedListener
 from relayd.metrics import Metrics
-from relayd.send_queue import DropReason, SendQueue
+from relayd.reasons import DropReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,269 +47,230 @@ if TYPE_CHECKING:
 
     from rclib.runtime.context import Context
     from relayd.config import RelaydConfig
+    from relayd.reasons import RefusedAccept
 
-# One line per leg at its end is ours; picows would write two more, with addresses.
-logging.getLogger("picows").setLevel(logging.WARNING)
-
-PATH: Final = "/relay"
-RETRY_IN_MS: Final = 2000
+RETRY_IN_MS: Final = 1000
+RETRY_SPREAD_MS: Final = 5000
+"""Legs are told to come back spread over this long, so that they do not do so all at once."""
 TICK_S: Final = 1.0
 MIN_TICK_S: Final = 0.05
-BACKLOG: Final = 1024
-TCP_NOTSENT_LOWAT: Final = 25
-NOTSENT_BYTES: Final = 128 * 1024
-"""Unsent bytes the kernel takes: it is not to be a second, invisible queue."""
-USER_TIMEOUT_MS: Final = 15_000
+LOG_INTERVAL_S: Final = 10.0
 
+LEG_ADMITTED = "leg_admitted"
 LEG_CLOSED = "leg_closed"
-
-
-class Leg(picows.WSListener):
-    """One connection."""
-
-    def __init__(self, server: RelayServer, leg: LegId) -> None:
-        self._server = server
-        self.id = leg
-        self.transport: picows.WSTransport | None = None
-        self.address = ""
-        self.queue = SendQueue(server.config.queue_bytes)
-        self.paused_since: float | None = None
-
-    def on_ws_connected(self, transport: picows.WSTransport) -> None:
-        self.transport = transport
-        underlying = transport.underlying_transport
-        self.address = str((underlying.get_extra_info("peername") or ("?",))[0])
-        underlying.set_write_buffer_limits(high=NOTSENT_BYTES)
-        _tune(underlying.get_extra_info("socket"))
-        self._server.leg_connected(self)
-
-    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        if frame.msg_type is picows.WSMsgType.BINARY and frame.fin:
-            self._server.leg_received(self, frame.get_payload_as_memoryview())
-        elif frame.msg_type is picows.WSMsgType.CLOSE:
-            transport.send_close(picows.WSCloseCode.OK)
-            transport.disconnect()
-        elif frame.msg_type not in (picows.WSMsgType.PING, picows.WSMsgType.PONG):
-            self._server.refuse_frame(self)
-
-    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:  # noqa: ARG002 - picows
-        self.transport = None
-        self._server.leg_disconnected(self)
-
-    def pause_writing(self) -> None:
-        self.paused_since = boottime()
-
-    def resume_writing(self) -> None:
-        self.paused_since = None
-        while self.paused_since is None and self.transport is not None:
-            message = self.queue.pop()
-            if message is None:
-                break
-            self.transport.send(picows.WSMsgType.BINARY, message)
-
-    def send(self, message: bytes | memoryview, *, first_class: bool) -> int:
-        """Write now, or queue behind what waits; returns how many messages that dropped."""
-        if self.transport is None:
-            return 0
-        if self.paused_since is None:
-            self.transport.send(picows.WSMsgType.BINARY, message)
-            return 0
-        return self.queue.push(bytes(message), first_class=first_class)
-
-    def close(self, reason: CloseReason, detail: str) -> None:
-        if self.transport is None:
-            return
-        self.transport.send(picows.WSMsgType.BINARY, relay.encode(relay.Close(reason, detail)))
-        self.transport.send_close(picows.WSCloseCode.POLICY_VIOLATION)
-        self.transport.disconnect()
+ACCEPT_REFUSED = "accept_refused"
 
 
 class RelayServer:
     """All legs of one process."""
 
     def __init__(self, config: RelaydConfig, ctx: Context) -> None:
-        self.config = config
+        """Read keys and certificate; raises StartError."""
+        # Fixed after construction.
+        self._config = config
         self._ctx = ctx
+        base = ctx.config_dir or Path()
+        self._tls = None
+        if config.certificate is not None and config.key is not None:
+            self._tls = server_context(base / config.certificate, base / config.key)
         self._metrics = Metrics(ctx.metrics)
-        self._log = RateLimitedLogger(ctx.log, interval_s=10)
-        self._legs: dict[LegId, Leg] = {}
-        self._unadmitted: dict[str, int] = {}
-        self._numbers = count(1)
-        self._core = Channels(
-            config.relay,
-            {key_id_of(key): key for key in map(_read_key, config.token_keys)},
-            hello_timeout_s=config.hello_timeout_s,
-            new_nonce=lambda: Nonce(secrets.token_bytes(relay.NONCE_BYTES)),
+        self._log = RateLimitedLogger(ctx.log, interval_s=LOG_INTERVAL_S)
+        keys = [_read_key(base / path) for path in config.token_keys]
+        self._rules = Channels(
+            Doorkeeper(
+                config.relay,
+                {key_id_of(key): key for key in keys},
+                lambda: Nonce(secrets.token_bytes(relay.NONCE_BYTES)),
+            ),
+            Timing(
+                hello_s=config.hello_timeout_s,
+                write_s=config.write_deadline_s,
+                ping_s=config.ping_s,
+                dead_s=config.dead_s,
+            ),
         )
-        self.port = 0
+        self._limits = AcceptLimits(
+            rate_per_s=config.accept_rate_per_s,
+            burst=config.accept_burst,
+            max_per_address=config.max_unadmitted_per_address,
+        )
+        # Change while it serves.
+        self._numbers = count(1)
+        self._legs: dict[LegId, Leg] = {}
+        self._admitted = 0
+        self._total = Traffic()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     async def run(self, on_listening: Callable[[int], None]) -> None:
-        """Serve until the process is asked to stop, then say goodbye to every leg."""
-        endpoint = parse_endpoint(self.config.listen)
-        tls = None
-        if not self.config.insecure_plaintext:
-            tls = server_context(Path(self.config.certificate), Path(self.config.key))
+        """Serve until the process is asked to stop, then say goodbye to every leg.
+
+        `on_listening` gets the port. Raises StartError.
+        """
+        listener = LimitedListener(
+            parse_endpoint(self._config.listen), self._limits, self._accept_refused
+        )
+        port = endpoint_of(listener.getsockname()).port
+        timeout_s = self._config.upgrade_timeout_s
+        server = await serve(listener, self._tls, timeout_s, self._new_leg, self._log)
+        # Owned by the process: without its clock no lease ends, so it does not outlive this task.
+        ticker = self._ctx.tasks.create_task(self._tick(), name="relay-clock")
         try:
-            server = await picows.ws_create_server(
-                self._route,
-                str(endpoint.host),
-                endpoint.port,
-                ssl=tls,
-                websocket_handshake_timeout=5,
-                max_frame_size=relay.MAX_MESSAGE_BYTES,
-                backlog=BACKLOG,
-                logger_name="relayd",
-            )
-        except OSError as exc:
-            raise bind_error(exc, f"TCP {endpoint}") from None
-        try:
-            on_listening(server.sockets[0].getsockname()[1])
-            ticker = asyncio.create_task(self._tick())
+            on_listening(port)
             await self._ctx.stopping.wait()
-            ticker.cancel()
-            await asyncio.gather(ticker, return_exceptions=True)
         finally:
             server.close()
-            self._say_goodbye()
+            await self._say_goodbye()
+            ticker.cancel()
+            self._show()
 
-    # Events.
+    # Events of the legs.
 
     def leg_connected(self, leg: Leg) -> None:
         self._legs[leg.id] = leg
-        self._core.connected(leg.id, boottime())
-        here = self._unadmitted.get(leg.address, 0) + 1
-        self._unadmitted[leg.address] = here
-        self._metrics.legs.set(len(self._legs))
-        if here > self.config.max_unadmitted_per_address:
-            self._do(self._core.close(leg.id, CloseReason.TOO_MANY, "too many connections at once"))
+        self._empty.clear()
+        accepted_at = self._limits.accepted_at(leg.peer)
+        self._rules.connected(leg.id, boottime() if accepted_at is None else accepted_at)
+        if self._ctx.stopping.is_set():
+            self._do(self._goodbye_to(leg.id))
 
     def leg_received(self, leg: Leg, message: memoryview) -> None:
-        now = boottime()
-        kind = message[0] if len(message) else 0
-        if kind in (FrameType.DATA, FrameType.SIGNAL) and self._core.is_admitted(leg.id):
-            try:
-                relay.decode(message)
-            except DecodeError:
-                pass  # judged below, where the leg is closed for it
-            else:
-                self._pass_on(leg, message, now)
-                return
-        was_admitted = self._core.is_admitted(leg.id)
-        self._do(self._core.received(leg.id, message, now, wall_ms() / 1000))
-        if not was_admitted and self._core.is_admitted(leg.id):
-            self._no_longer_unadmitted(leg)
-            self._metrics.channels.set(self._core.counts[1])
+        self._do(self._rules.received(leg.id, message, boottime(), wall_ms() / 1000))
+
+    def leg_heard(self, leg: Leg) -> None:
+        self._rules.heard(leg.id, boottime())
+
+    def leg_blocked(self, leg: Leg) -> None:
+        self._rules.write_blocked(leg.id, boottime())
+
+    def leg_resumed(self, leg: Leg) -> None:
+        self._rules.write_resumed(leg.id)
+
+    def leg_ended(self, leg: Leg, reason: CloseReason, detail: str) -> None:
+        self._do(self._rules.close(leg.id, reason, detail, boottime()))
 
     def leg_disconnected(self, leg: Leg) -> None:
-        if self._legs.pop(leg.id, None) is None:
-            return
-        if not self._core.is_admitted(leg.id):
-            self._no_longer_unadmitted(leg)
-        self._do(self._core.closed(leg.id))
-        self._show()
+        self._do(self._rules.disconnected(leg.id))
+        if self._legs.pop(leg.id, None) is not None:
+            self._account_for(leg)
+        if not self._legs:
+            self._empty.set()
 
-    def refuse_frame(self, leg: Leg) -> None:
-        self._do(
-            self._core.close(
-                leg.id, CloseReason.BAD_FRAME, "only whole binary messages are understood"
-            )
-        )
-
-    # The packet's way.
-
-    def _pass_on(self, leg: Leg, message: memoryview, now: float) -> None:
-        partner = self._legs.get(self._core.partner_for_data(leg.id, message, now) or 0)
-        if partner is None:
-            self._metrics.dropped[DropReason.NO_PARTNER].inc()
-            return
-        first_class = is_first_class(message)
-        dropped = partner.send(message, first_class=first_class)
-        self._metrics.bytes.inc(len(message))
-        if dropped:
-            reason = DropReason.FIRST_LANE_FULL if first_class else DropReason.QUEUE_FULL
-            self._metrics.dropped[reason].inc(dropped)
-
-    # Commands and the clock.
+    # Commands of the rules.
 
     def _do(self, commands: list[Command]) -> None:
         for command in commands:
             leg = self._legs.get(command.leg)
             if leg is None:
                 continue
-            if isinstance(command, Send):
-                leg.send(command.message, first_class=True)
-                continue
-            self._metrics.closed[command.reason].inc()
-            self._log.info(
-                LEG_CLOSED,
-                once_per=(leg.address, command.reason),
-                reason=command.reason.name,
-                detail=command.detail,
-                address=leg.address,
-            )
-            leg.close(command.reason, command.detail)
+            match command:
+                case Send(_, message):
+                    leg.send(message)
+                case Join(_, partner):
+                    other = self._legs[partner]
+                    leg.partner, other.partner = other, leg
+                case Part():
+                    partner_leg, leg.partner = leg.partner, None
+                    if partner_leg is not None:
+                        partner_leg.flush()
+                case DropMessage():
+                    leg.drop(DropReason.NO_PARTNER)
+                case Admit(_, session, side):
+                    leg.session, leg.side = session, side
+                    self._admitted += 1
+                    self._limits.settled(leg.peer)
+                    self._ctx.log.info(LEG_ADMITTED, leg=leg.id, session=session, side=side.value)
+                case CloseLeg(_, reason, detail):
+                    self._metrics.closed[reason].inc()
+                    leg.close(reason, detail)
+                case Abort():
+                    leg.abort()
+
+    # The clock.
 
     async def _tick(self) -> None:
-        """One ticker for all legs: leases, pings, admission and slow readers."""
+        """One ticker for all legs."""
         while True:
             now = boottime()
-            self._do(self._core.due(now))
-            for leg in tuple(self._legs.values()):
-                since = leg.paused_since
-                if since is not None and now - since > self.config.write_deadline_s:
-                    self._do(
-                        self._core.close(leg.id, CloseReason.TOO_SLOW, "does not read its data")
-                    )
-                    if leg.transport is not None:
-                        # What it did not read would hold the connection open.
-                        leg.transport.underlying_transport.abort()
+            self._do(self._rules.due(now))
             self._show()
             self._ctx.healthy()
-            deadline = self._core.deadline()
+            deadline = self._rules.deadline()
             wait_s = TICK_S if deadline is None else min(TICK_S, deadline - now)
             await asyncio.sleep(max(MIN_TICK_S, wait_s))
 
     def _show(self) -> None:
-        legs, channels = self._core.counts
-        self._metrics.legs.set(legs)
-        self._metrics.channels.set(channels)
+        metrics, total = self._metrics, self._total
+        metrics.legs.set(self._admitted)
+        metrics.pending.set(self._limits.pending)
+        metrics.channels.set(self._rules.channel_count)
+        metrics.relayed_bytes.inc(total.bytes)
+        metrics.relayed_messages.inc(total.messages)
+        for reason, dropped in total.dropped.items():
+            metrics.dropped[reason].inc(dropped)
+        total.reset()
 
-    def _no_longer_unadmitted(self, leg: Leg) -> None:
-        left = self._unadmitted.get(leg.address, 0) - 1
-        if left > 0:
-            self._unadmitted[leg.address] = left
-        else:
-            self._unadmitted.pop(leg.address, None)
+    # The end of a leg, and of all.
 
-    def _say_goodbye(self) -> None:
-        restarting = relay.encode(relay.Restarting(RETRY_IN_MS))
-        for leg in self._core.all_legs:
-            self._do([Send(leg, restarting)])
-            self._do(self._core.close(leg, CloseReason.SHUTTING_DOWN, "the relay ends"))
+    def _account_for(self, leg: Leg) -> None:
+        """One line that says all about a leg."""
+        if leg.session is not None:
+            self._admitted -= 1
+        reason, detail = leg.end or (None, "")
+        host = str(leg.peer[0]) if leg.peer else ""
+        self._log.info(
+            LEG_CLOSED,
+            once_per=(leg.session or host, leg.side, reason),
+            leg=leg.id,
+            session=leg.session,
+            side=leg.side.value if leg.side is not None else None,
+            # Of a leg that proved nothing, the address is all there is to know.
+            address=host if leg.session is None else None,
+            reason=reason.name if reason is not None else "DISCONNECTED",
+            detail=detail,
+            duration_s=round(boottime() - leg.opened_at, 1),
+            sent_bytes=leg.traffic.bytes,
+            sent_messages=leg.traffic.messages,
+            dropped={r.value: n for r, n in leg.traffic.dropped.items() if n},
+        )
 
-    def _route(self, request: picows.WSUpgradeRequest) -> Leg | None:
-        """None is answered with 404; browsers (which send Origin) have no business here."""
-        if request.path.decode("ascii", "replace") != PATH or "Origin" in request.headers:
-            return None
-        return Leg(self, next(self._numbers))
+    async def _say_goodbye(self) -> None:
+        """1. Tell each leg when to come back. 2. Close it. 3. Cut off who does not read that."""
+        for leg in self._rules.open_legs:
+            self._do(self._goodbye_to(leg))
+        try:
+            async with asyncio.timeout(CLOSE_LINGER_S):
+                await self._empty.wait()
+        except TimeoutError:
+            for remaining in tuple(self._legs.values()):
+                remaining.abort()
+            await self._empty.wait()
+
+    def _goodbye_to(self, leg: LegId) -> list[Command]:
+        retry_in_ms = RETRY_IN_MS + random.randrange(RETRY_SPREAD_MS)  # noqa: S311 - no secret
+        restarting = Send(leg, relay.encode(relay.Restarting(retry_in_ms)))
+        closing = self._rules.close(leg, CloseReason.SHUTTING_DOWN, "the relay ends", boottime())
+        return [restarting, *closing]
+
+    # Internals.
+
+    def _new_leg(self) -> Leg:
+        number = LegId(next(self._numbers))
+        return Leg(number, self, self._total, self._config.queue_bytes)
+
+    def _accept_refused(self, reason: RefusedAccept) -> None:
+        self._metrics.refused[reason].inc()
+        self._log.warning(ACCEPT_REFUSED, once_per=reason, reason=reason.value)
 
 
-def _read_key(path: str) -> OKPKey:
+def _read_key(path: Path) -> OKPKey:
     try:
-        return load_key(Path(path).read_bytes())
-    except (OSError, DecodeError) as exc:
-        raise StartError(
-            f"token_keys: {path} cannot be used: {exc}; it is controld's token-key.pub.pem"
-        ) from None
-
-
-def _tune(connection: socket.socket | None) -> None:
-    """Settings that matter on a bad network; a socket without them still works."""
-    if connection is None or connection.family == socket.AF_UNIX:
-        return
-    for option, value in (
-        (socket.TCP_NODELAY, 1),
-        (TCP_NOTSENT_LOWAT, NOTSENT_BYTES),
-        (getattr(socket, "TCP_USER_TIMEOUT", 18), USER_TIMEOUT_MS),
-    ):
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+        return load_key(path.read_bytes())
+    except OSError as exc:
+        fault = exc.strerror or str(exc)
+    except DecodeError as exc:
+        fault = str(exc)
+    raise StartError(
+        f"token_keys: {path} cannot be used: {fault}; "
+        "copy the control plane's public token key (PEM) there"
+    )

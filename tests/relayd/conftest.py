@@ -141,10 +141,10 @@ async def run_relay(
     pem, key = certificate
     config = RelaydConfig(
         relay=RELAY,
-        token_keys=[str(authority.public_pem)],
+        token_keys=[authority.public_pem],
         listen="127.0.0.1:0",
-        certificate=str(pem),
-        key=str(key),
+        certificate=pem,
+        key=key,
         **settings,  # type: ignore[arg-type] # numbers only, checked by the configuration itself
     )
     tls = ssl.create_default_context(cafile=str(pem))

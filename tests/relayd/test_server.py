@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,7 +63,7 @@ async def connected(
     leg = RelayConnection(core, listener)
     await dial(relay_server.url, leg, relay_server.tls)
     yield leg, listener
-    leg.close()
+    await leg.close()
 
 
 async def close_reason(relay_server: RunningRelay, token: str, identity: Identity) -> object:
@@ -214,7 +215,7 @@ def test_plaintext_beyond_loopback_is_refused() -> None:
     with pytest.raises(ValueError, match="insecure_plaintext"):
         RelaydConfig(
             relay=RelayId("relay0"),
-            token_keys=["x"],
+            token_keys=[Path("x")],
             listen="0.0.0.0:1",
             insecure_plaintext=True,
         )
