@@ -91,7 +91,7 @@ async def connect(config: RccConfig, text: str) -> int:
         log=get_logger("rcc", session=link.session),
     )
     client.changed = _Story(client).tell
-    stopping = asyncio.Event()
+    stopping, listening = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, client.disconnect)
     api = asyncio.create_task(
@@ -101,9 +101,16 @@ async def connect(config: RccConfig, text: str) -> int:
             allowed_uids=None,
             mode=0o600,
             stopping=stopping,
+            listening=listening,
             program="rcc",
         )
     )
+    ready = asyncio.create_task(listening.wait())
+    await asyncio.wait({api, ready}, return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    if api.done():
+        # Another session runs already: one technician, one session, one status.
+        api.result()
     try:
         await client.run()
     except GateUnavailable as exc:

@@ -22,7 +22,7 @@ class Capture:
 
     def __init__(self, host: Host, interface: str, packets: str, directory: Path) -> None:
         self.path = directory / f"capture{next(_numbers)}.pcap"
-        command = ["tcpdump", "-U", "-n", "-s0", "-Z", "root", "-i", interface]
+        command = ["tcpdump", "-U", "--immediate-mode", "-n", "-s0", "-Z", "root", "-i", interface]
         command += ["-w", str(self.path), *packets.split()]
         self._process = host.popen(command, name="tcpdump")
         until(
