@@ -6,6 +6,7 @@ Registers 10 to 25 spell MARK: a plaintext to look for in captures.
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
@@ -32,10 +33,10 @@ async def count_reads(
 
 class Echo(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        # asyncio's own transports are no DatagramTransport by inheritance, only by shape.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        assert isinstance(self._transport, asyncio.DatagramTransport)  # noqa: S101 - for mypy
         self._transport.sendto(data, addr)
 
 
