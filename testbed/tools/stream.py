@@ -32,6 +32,11 @@ def main() -> int:
             except TimeoutError:
                 say("silence", number=number, at_ms=time.time_ns() // 1_000_000)
             except OSError as exc:
+                if kind == "udp":
+                    # No route any more, or refused: for a datagram that is silence as well.
+                    say("silence", number=number, error=str(exc))
+                    time.sleep(EVERY_S)
+                    continue
                 say("ended", error=str(exc), at_ms=time.time_ns() // 1_000_000)
                 return 1
             time.sleep(max(0.0, EVERY_S - (time.monotonic() - sent_at)))
