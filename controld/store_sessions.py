@@ -111,9 +111,10 @@ def list_sessions(
     return _sessions(tx, mine, limit=limit)
 
 
-def unfinished_sessions(tx: Tx) -> Sequence[Session]:
-    """Everything time can still do something to."""
-    return _sessions(tx, sessions.c.state != SessionState.ENDED.value)
+def sessions_under_time(tx: Tx) -> Sequence[Session]:
+    """Everything that time alone can change: what is open, and what has a window to miss."""
+    waiting = sessions.c.state == SessionState.PREPARED.value
+    return _sessions(tx, _OPEN | (waiting & sessions.c.window_until_ms.is_not(None)))
 
 
 def open_sessions_of_gateway(tx: Tx, gateway: GatewayId) -> Sequence[Session]:

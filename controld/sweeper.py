@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from controld import sessions
 from controld.lifecycle import Due, Patience, Presence, due
-from controld.records import CONTROLD, SessionState
+from controld.records import CONTROLD, OPEN_STATES, SessionState
 from controld.store import StoreUnavailableError
-from controld.store_sessions import get_session, unfinished_sessions
+from controld.store_sessions import get_session, sessions_under_time
 from rclib.runtime.logs import RateLimitedLogger
 from rclib.wire.ids import EndpointId
 from rclib.wire.session import EndReason
@@ -31,7 +31,7 @@ SWEEP_FAILED = "sweep_failed"
 
 
 class Sweeper:
-    """Looks at every unfinished session once per SWEEP_S."""
+    """Looks at what time can change once per SWEEP_S."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Sweeper:
 
     async def recover(self) -> None:
         """After a start: what was between ticket and handshake cannot be picked up again."""
-        for session in await self._store.read(unfinished_sessions):
+        for session in await self._store.read(sessions_under_time):
             if session.state is SessionState.STARTING and session.client is not None:
                 await self._coordinator.end(session.id, EndReason.LEASE_ENDED, CONTROLD)
 
@@ -71,12 +71,11 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Do what has become due. Raises StoreUnavailableError."""
-        unfinished = await self._store.read(unfinished_sessions)
-        for state in SessionState:
-            if state is not SessionState.ENDED:
-                count = sum(session.state is state for session in unfinished)
-                self._metrics.sessions_open.labels(state.value).set(count)
-        for session in unfinished:
+        found = await self._store.read(sessions_under_time)
+        for state in OPEN_STATES:
+            count = sum(session.state is state for session in found)
+            self._metrics.sessions_open.labels(state.value).set(count)
+        for session in found:
             await self._do(session)
 
     async def _do(self, session: Session) -> None:

@@ -406,9 +406,9 @@ def open_world(data: Path, clock: Clock, one_time_password: str) -> Callable[...
         config = load_config(ControldConfig, data / CONFIG_NAME)
         trust = ssl.create_default_context(cafile=data / "tls/ca.pem")
         async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as http,
             open_context("controld", config_dir=data) as ctx,
             open_server(config, ctx, now_ms=clock, passwords=CHEAP) as server,
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as http,
         ):
             anyone = Api(http, f"https://127.0.0.1:{server.endpoint.port}")
             if signed_in:
