@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 import ssl
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -18,11 +18,13 @@ import pytest
 from argon2 import Parameters, Type
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from controld import store_users
 from controld.codes import new_id
 from controld.config import ControldConfig, RelayConfig
 from controld.initialise import CONFIG_NAME, Wanted, initialise
 from controld.passwords import Passwords
 from controld.server import open_server
+from controld.store_offline import OfflineStore
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.config import load_config
 from rclib.runtime.net import parse_endpoint
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from controld.server import Server
+    from controld.store import Tx
 
 F = TypeVar("F", bound=LinkFrame)
 M = TypeVar("M", bound=Body)
@@ -92,7 +95,16 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         organisation="Plant One",
         admin="admin",
     )
-    return directory, initialise(wanted, wall_ms())
+    password = initialise(wanted, wall_ms())
+
+    def cheapen(tx: Tx) -> None:
+        admin = store_users.find_user_by_name(tx, "admin")
+        assert admin is not None
+        store_users.set_password(tx, admin.id, CHEAP.hash_now(password), must_change=True)
+
+    with closing(OfflineStore(directory / "controld.db")) as store:
+        store.write(cheapen)
+    return directory, password
 
 
 @pytest.fixture

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from tests.controld.conftest import World
 
 
+HALF_A_POST = (
+    b"POST /api/v1/login HTTP/1.1\r\nHost: x\r\n"
+    b"Content-Length: 50\r\nContent-Type: application/json\r\n\r\n"
+)
+
+
 class Handler:
     """Notes that the link is up and its first message acknowledged."""
 
@@ -71,8 +77,7 @@ async def test_the_suites_own_end_enrols_and_links(world: World, tmp_path: Path)
         (b"", b""),
         (b"GET / HTTP/1.1\r\n", b"X-Slow: yes\r\n"),
         (
-            b"POST /api/v1/login HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n"
-            b"Content-Type: application/json\r\n\r\n",
+            HALF_A_POST,
             b"{",
         ),
     ],
