@@ -60,7 +60,7 @@ class TestAnnouncements:
             ctx.announce_stopping()
 
         assert manager.recv(1000) == b"STOPPING=1"
-        manager.setblocking(False)  # noqa: FBT003 -- the name of the call says it
+        manager.setblocking(False)
         with pytest.raises(BlockingIOError):
             manager.recv(1000)
 

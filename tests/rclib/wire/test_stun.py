@@ -244,7 +244,7 @@ class TestRoundTrip:
         self,
         address: TransportAddress,
         transaction_id: bytes,
-        fingerprint: bool,  # noqa: FBT001 - hypothesis fills it in
+        fingerprint: bool,
     ) -> None:
         answer = Message(
             MessageClass.SUCCESS,
