@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,18 +25,25 @@ if TYPE_CHECKING:
     from testbed.host import Host
     from testbed.process import Process
 
-PLC = "192.168.1.10"
-HMI = "192.168.1.20"
 LINK_SCRIPT = Path(__file__).with_name("udp_link.py")
 START_S = 20.0
-
-
-def session_id(letter: str) -> SessionId:
-    return SessionId(f"ses_{letter * 16}")
+UDP_ECHO = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 7))
+while True:
+    s.sendto(*s.recvfrom(65536))
+"""
 
 
 class Gates:
     """The two gates, and how to open sessions through both."""
+
+    plc, hmi, unreleased = "192.168.1.10", "192.168.1.20", "192.168.1.30"
+    modbus = Allow(plc, Protocol.TCP, 502)
+    echo_tcp = Allow(plc, Protocol.TCP, 4840)
+    echo_udp = Allow(plc, Protocol.UDP, 7)
+    ping = Allow(plc, Protocol.ICMP_ECHO)
 
     def __init__(self, bed: Testbed, directory: Path) -> None:
         self.bed = bed
@@ -45,8 +51,19 @@ class Gates:
         self.technician: Host = bed.host("technician")
         self._directory = directory
         self._links = 0
+        self._halves: list[Process] = []
         self.processes: dict[str, Process] = {}
         self.sockets = {name: directory / f"{name}.sock" for name in ("rcd", "rcc")}
+
+    @staticmethod
+    def session(letter: str) -> SessionId:
+        return SessionId(f"ses_{letter * 16}")
+
+    def request(self, letter: str) -> Open:
+        """Return an Open nobody answers to."""
+        return Open(
+            self.session(letter), bytes(32), "100.64.9.1", "100.64.9.2", 9, (self.modbus,), 1280
+        )
 
     def start(self, program: str, *lines: str, env: dict[str, str] | None = None) -> Process:
         """Start `rcd` or `rcc`'s gate; extra lines go to its configuration."""
@@ -62,10 +79,21 @@ class Gates:
         self.processes[program] = process
         return process
 
-    def start_ready(self, program: str, *lines: str) -> Process:
-        process = self.start(program, *lines)
-        until(lambda: logged(process, "service_ready"), START_S, f"{program}-gate to be ready")
-        return process
+    def ensure_ready(self) -> None:
+        """Start the gates that do not run, and wait for them."""
+        for program in ("rcd", "rcc"):
+            if not self.running(program):
+                self.start(program)
+        until(lambda: self.logged("rcd", "service_ready"), START_S, "rcd-gate")
+        until(lambda: self.logged("rcc", "service_ready"), START_S, "rcc-gate")
+
+    def running(self, program: str) -> bool:
+        return program in self.processes and self.processes[program].poll() is None
+
+    def logged(self, program: str, event: str) -> list[dict[str, Any]]:
+        """Return the lines of a running gate's log about this event."""
+        lines = self.processes[program].log.read_text().splitlines()
+        return [each for each in map(json.loads, lines) if each["event"] == event]
 
     def command(self, program: str, *arguments: str, **options: Any) -> Any:  # noqa: ANN401 -- as Host.run
         """Run `rcd-gate` or `rcc-gate` to its end."""
@@ -91,11 +119,16 @@ class Gates:
             (self.technician, *reversed(halves)),
         ):
             link = host.popen([sys.executable, LINK_SCRIPT, str(port), own, other], name="link")
-            self.processes[str(own)] = link
+            self._halves.append(link)
             link.wait_message("ready")
         return port, *halves
 
+    def end_links(self) -> None:
+        while self._halves:
+            self._halves.pop().stop()
+
     def stop(self) -> None:
+        self.end_links()
         for process in self.processes.values():
             process.stop()
 
@@ -110,8 +143,12 @@ class Gates:
         path = f"/proc/sys/net/ipv4/conf/{interface}/forwarding"
         return self.gateway.run(["cat", path], check=True).stdout.strip()
 
+    def is_clean(self) -> bool:
+        interfaces = self.interfaces(self.gateway) == ["lo", *self.gateway.interfaces]
+        return interfaces and "rcd_gate" not in self.tables(self.gateway)
+
     def assert_nothing_left(self) -> None:
-        """Whether the gateway looks as if rcd-gate had never run."""
+        """Assert that the gateway looks as if rcd-gate had never run."""
         assert self.interfaces(self.gateway) == ["lo", *self.gateway.interfaces]
         assert "rcd_gate" not in self.tables(self.gateway)
         assert self.forwarding() == "0"
@@ -136,7 +173,7 @@ class Pair:
         technician_allow: Sequence[Allow] | None = None,
     ) -> tuple[Opened, Opened]:
         """Open a session at both ends and wait for its handshake."""
-        session = session_id(letter)
+        session = self.gates.session(letter)
         port, *halves = self.gates.link()
         keys = await self.gateway.prepare(session), await self.technician.prepare(session)
         local, peer = f"100.64.{number}.1", f"100.64.{number}.2"
@@ -148,9 +185,6 @@ class Pair:
         outside = await self.technician.open(
             Open(session, keys[0], peer, local, port, wide, 1280, 25)
         )
-        halves[1].with_name(halves[1].name + ".peer").write_text(str(outside.listen_port))
-        # The first handshake may have met the far half before it knew its WireGuard.
-        self.gates.technician.run(["ping", "-c1", "-W1", local])
         until(lambda: self._shaken(outside), 10.0, "the handshake")
         return inside, outside
 
@@ -159,33 +193,32 @@ class Pair:
         return shown.returncode == 0 and not shown.stdout.strip().endswith("\t0")
 
 
-def logged(process: Process, event: str) -> list[dict[str, Any]]:
-    """Lines of a daemon's log about this event."""
-    lines = [line for line in process.log.read_text().splitlines() if line.startswith("{")]
-    return [each for each in map(json.loads, lines) if each["event"] == event]
-
-
-MODBUS = Allow(PLC, Protocol.TCP, 502)
-ECHO_TCP = Allow(PLC, Protocol.TCP, 4840)
-ECHO_UDP = Allow(PLC, Protocol.UDP, 4840)
-PING = Allow(PLC, Protocol.ICMP_ECHO)
-
-
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Testbed]:
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)
     with Testbed.build() as built:
+        plc = built.host("plc")
+        plc.popen(["python3", "-c", UDP_ECHO], name="echo")
+        until(lambda: plc.run(["ss", "-Hlun", "sport = :7"]).stdout, START_S, "the UDP echo")
         yield built
 
 
-@pytest.fixture
-def gates(bed: Testbed, tmp_path: Path) -> Iterator[Gates]:
-    """Both gates, not yet started; afterwards nothing of them is left."""
-    built = Gates(bed, tmp_path)
+@pytest.fixture(scope="session")
+def gates(bed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gates]:
+    """Both gates, not yet started; at the end nothing of them is left."""
+    built = Gates(bed, tmp_path_factory.mktemp("gates"))
     yield built
     built.stop()
-    for program in ("rcd", "rcc"):
-        assert built.command(program, "close").returncode == 0
     built.assert_nothing_left()
+
+
+@pytest.fixture
+def ready(gates: Gates) -> Iterator[Gates]:
+    """Both gates, running and idle; a test may end or kill them."""
+    gates.ensure_ready()
+    yield gates
+    gates.end_links()
+    if gates.running("rcd"):
+        until(gates.is_clean, 5.0, "the gate to close what the test opened")

@@ -1,7 +1,7 @@
 """One half of a UDP link between two hosts: what stands in for the relay leg in the gate's tests.
 
 Arguments: UDP port on 127.0.0.1, own Unix datagram socket, the other half's. WireGuard is spoken
-to where it last sent from, or, until it has sent something, at the port in the file `OWN.peer`.
+to where it last sent from; the half that is first spoken to finds its port in the file `OWN.peer`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ def main() -> None:
     between.bind(own)
     sys.stdout.write('{"event": "ready"}\n')
     sys.stdout.flush()
+    wireguard: tuple[str, int] | None = None
     while True:
         readable, _, _ = select.select([udp, between], [], [])
         for each in readable:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError):
                 if each is udp:
-                    between.sendto(udp.recv(65536), other)
+                    packet, wireguard = udp.recvfrom(65536)
+                    between.sendto(packet, other)
                 else:
                     packet = between.recv(65536)
-                    wireguard = int(Path(own + ".peer").read_text())
-                    udp.sendto(packet, ("127.0.0.1", wireguard))
+                    if wireguard is None:
+                        wireguard = ("127.0.0.1", int(Path(own + ".peer").read_text()))
+                    udp.sendto(packet, wireguard)
 
 
 if __name__ == "__main__":
