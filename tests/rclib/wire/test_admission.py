@@ -71,8 +71,8 @@ def signed(header: dict[str, object], payload: bytes) -> str:
     return f"{head}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
-HEADER = {"alg": "Ed25519", "typ": "rc-relay+jwt", "kid": KEY_ID}
-CLAIMS = {
+HEADER: dict[str, object] = {"alg": "Ed25519", "typ": "rc-relay+jwt", "kid": KEY_ID}
+CLAIMS: dict[str, object] = {
     "sub": ADMISSION.sub,
     "side": "gateway",
     "key": base64.b64encode(bytes(32)).decode(),

@@ -11,9 +11,7 @@ from rclib.wire.errors import DecodeError
 from rclib.wire.ids import Nonce, Signature
 from rclib.wire.relay import CloseReason, FrameType
 
-tokens = st.text(
-    st.characters(codec="ascii", exclude_categories=("Cc",)), min_size=1, max_size=4000
-)
+tokens = st.text(st.characters(codec="ascii"), min_size=1, max_size=4000)
 details = st.text(max_size=300)
 echoes = st.binary(min_size=8, max_size=8)
 packets = st.binary(min_size=1, max_size=1500)
@@ -45,11 +43,9 @@ class TestDecode:
     def test_any_bytes_are_a_frame_or_a_decode_error(self, message: bytes) -> None:
         try:
             frame = relay.decode(message)
-        except DecodeError as exc:
-            assert exc.place
-            assert exc.reason
-        else:
-            assert relay.encode(frame) == message
+        except DecodeError:
+            return
+        assert relay.encode(frame) == message
 
     @given(frames)
     def test_a_frame_survives_the_wire(self, frame: relay.Frame) -> None:
