@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import resource
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """Let no file of this process grow beyond 64 bytes: write(2) fails as on a full disk."""
+    """Let no file of this process grow beyond 64 bytes: write(2) fails as on a full disk.
+
+    No fixture: between a test and its teardown pytest writes to its own output, maybe a file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_new_file_has_the_data_and_the_mode(tmp_path: Path) -> None:
@@ -43,11 +49,11 @@ def test_the_mode_is_private_unless_said_otherwise(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o7777 == 0o600
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, full_disk: None) -> None:
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_bytes(b"old")
 
-    with pytest.raises(OSError, match="too large"):
+    with full_disk(), pytest.raises(OSError, match="too large"):
         write_atomic(path, b"x" * 65)
 
     assert path.read_bytes() == b"old"
