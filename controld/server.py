@@ -100,7 +100,8 @@ async def open_server(
             _application(services),
             access_log=None,
             handle_signals=False,
-            keepalive_timeout=REQUEST_S,
+            keepalive_timeout=REQUEST_S,  # also the deadline of a request's headers
+            lingering_time=1,  # for the rest of a body nobody wants
             shutdown_timeout=3,
         )
         await runner.setup()

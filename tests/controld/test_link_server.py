@@ -14,10 +14,11 @@ from rclib.wire.control import (
     LinkRefusal,
     LinkWelcome,
     SessionEnd,
+    SessionProgress,
     TicketRedeem,
 )
 from rclib.wire.ids import EndpointId, MessageId, SessionId, Signature, TunnelKey
-from rclib.wire.session import EndReason
+from rclib.wire.session import EndReason, PathKind
 
 if TYPE_CHECKING:
     from tests.controld.conftest import World
@@ -182,6 +183,16 @@ async def test_a_message_repeated_under_its_id_is_handled_once(world: World) -> 
     message = await gateway.say(events(1))
     await gateway.say(events(1), message)
     assert (await world.actions()).count("gateway_started") == 1
+    await gateway.hang_up()
+
+
+async def test_a_repeated_alarm_is_raised_once(world: World) -> None:
+    gateway = await world.gateway()
+    await gateway.link()
+    foreign = SessionProgress(SessionId("ses_" + "a" * 16), PathKind.RELAY)
+    message = await gateway.say(foreign)
+    await gateway.say(foreign, message)
+    assert (await world.actions()).count("permission_denied") == 1
     await gateway.hang_up()
 
 

@@ -89,6 +89,21 @@ async def test_a_storm_of_cancellations_leaves_no_transaction_open(store: Store)
     assert await store.read(rows) == organisations  # each change with its record, or neither
 
 
+async def test_a_transaction_begun_is_finished_though_its_caller_is_cancelled(
+    store: Store,
+) -> None:
+    def work(tx: Tx) -> None:
+        store_audit.append(tx, ENTRY, 1)
+        caller.cancel()
+        store_audit.append(tx, ENTRY, 1)
+
+    caller = asyncio.create_task(store.write(work))
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await store.write(lambda _tx: None)  # waits for its turn
+    assert await store.read(rows) == 2
+
+
 async def test_a_caller_that_gives_up_waiting_does_not_keep_the_lock(store: Store) -> None:
     waiting = [
         asyncio.create_task(store.write(lambda tx: store_audit.append(tx, ENTRY, 1)))
