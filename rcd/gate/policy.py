@@ -59,13 +59,13 @@ def check_targets(
 
 def _special(address: IPAddress) -> str | None:
     kinds = (
+        (getattr(address, "ipv4_mapped", None) is not None, "is an IPv4 address in disguise"),
         (address.is_unspecified, "is the unspecified address"),
         (address.is_loopback, "is a loopback address"),
         (address.is_link_local, "is a link-local address"),
         (address.is_multicast, "is a multicast address"),
         (address == ipaddress.IPv4Address("255.255.255.255"), "is the broadcast address"),
         (address.is_reserved, "is a reserved address"),
-        (getattr(address, "ipv4_mapped", None) is not None, "is an IPv4 address in disguise"),
         (
             address in LINK_NETWORK or address in LINK_NETWORK_V6,
             "belongs to the inside of tunnels",

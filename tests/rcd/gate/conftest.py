@@ -12,7 +12,7 @@ import pytest
 
 from rclib.tunnel.gate_client import GateClient
 from rclib.wire.gate import Allow, Open
-from rclib.wire.ids import SessionId
+from rclib.wire.ids import SessionId, TunnelKey
 from rclib.wire.session import Protocol
 from testbed.bed import Testbed
 from testbed.requirements import why_not
@@ -62,7 +62,13 @@ class Gates:
     def request(self, letter: str) -> Open:
         """Return an Open nobody answers to."""
         return Open(
-            self.session(letter), bytes(32), "100.64.9.1", "100.64.9.2", 9, (self.modbus,), 1280
+            self.session(letter),
+            TunnelKey(bytes(32)),
+            "100.64.9.1",
+            "100.64.9.2",
+            9,
+            (self.modbus,),
+            1280,
         )
 
     def start(self, program: str, *lines: str, env: dict[str, str] | None = None) -> Process:
@@ -74,7 +80,7 @@ class Gates:
         config = self._directory / f"{program}.toml"
         socket = f'socket = "{self.sockets[program]}"'
         config.write_text("\n".join((socket, 'allowed_users = ["0"]', *networks, *lines)))
-        command = [sys.executable, "-m", f"{program}.gate", "--config", config]
+        command = [sys.executable, "-m", f"{program}.gate", "--config", str(config)]
         process = host.popen(command, name=f"{program}-gate", env=env)
         self.processes[program] = process
         return process
@@ -113,15 +119,13 @@ class Gates:
         """Join loopback ports of the hosts; returns the port and both halves' sockets."""
         self._links += 1
         port = 5000 + self._links
-        halves = tuple(self._directory / f"{self._links}{end}" for end in "gt")
-        for host, own, other in (
-            (self.gateway, *halves),
-            (self.technician, *reversed(halves)),
-        ):
-            link = host.popen([sys.executable, LINK_SCRIPT, str(port), own, other], name="link")
+        inner, outer = (self._directory / f"{self._links}{end}" for end in "gt")
+        ways = ((self.gateway, inner, outer), (self.technician, outer, inner))
+        for host, own, other in ways:
+            link = host.popen(["python3", LINK_SCRIPT, str(port), own, other], name="link")
             self._halves.append(link)
             link.wait_message("ready")
-        return port, *halves
+        return port, inner, outer
 
     def end_links(self) -> None:
         while self._halves:
@@ -174,13 +178,13 @@ class Pair:
     ) -> tuple[Opened, Opened]:
         """Open a session at both ends and wait for its handshake."""
         session = self.gates.session(letter)
-        port, *halves = self.gates.link()
+        port, inner, _ = self.gates.link()
         keys = await self.gateway.prepare(session), await self.technician.prepare(session)
         local, peer = f"100.64.{number}.1", f"100.64.{number}.2"
         inside = await self.gateway.open(
             Open(session, keys[1], local, peer, port, tuple(allow), 1280, 0)
         )
-        halves[0].with_name(halves[0].name + ".peer").write_text(str(inside.listen_port))
+        inner.with_name(f"{inner.name}.peer").write_text(str(inside.listen_port))
         wide = tuple(allow if technician_allow is None else technician_allow)
         outside = await self.technician.open(
             Open(session, keys[0], peer, local, port, wide, 1280, 25)

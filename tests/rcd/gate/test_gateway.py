@@ -34,11 +34,11 @@ def answers(gates: Gates, address: str, port: int, *, family: str = "tcp") -> bo
         "if kind == socket.SOCK_DGRAM: s.send(b'x'); s.recv(1)\n"
     )
     done = gates.technician.run(["python3", "-c", script, address, str(port), family])
-    return done.returncode == 0
+    return bool(done.returncode == 0)
 
 
 def pings(gates: Gates, address: str) -> bool:
-    return gates.technician.run(["ping", "-c1", "-W0.4", address]).returncode == 0
+    return bool(gates.technician.run(["ping", "-c1", "-W0.4", address]).returncode == 0)
 
 
 class TestPassing:
