@@ -1,0 +1,93 @@
+"""The protocol documents say what the code says: same frames, messages, fields and values."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from types import ModuleType
+from typing import TypeAlias
+
+import msgspec
+import pytest
+
+from rclib.wire import access, admission, audit, client, control, gate, local, relay, session
+from rclib.wire.codec import Struct
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "protocol"
+Table: TypeAlias = list[list[str]]
+
+
+def tables(name: str) -> dict[str, Table]:
+    """Rows by the heading they stand under, without head and ruler."""
+    found: dict[str, Table] = {}
+    heading = ""
+    for line in (DOCS / name).read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
+            found[heading] = []
+        elif line.startswith("|"):
+            cells = re.split(r"(?<!\\)\|", line)[1:-1]
+            found[heading].append([cell.strip(" `") for cell in cells])
+    return {key: rows[2:] for key, rows in found.items()}
+
+
+def own(module: ModuleType, kind: type) -> list[type]:
+    return [
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, kind) and each.__module__ == module.__name__
+    ]
+
+
+def heading_of(struct: type[msgspec.Struct]) -> str:
+    tag = struct.__struct_config__.tag
+    return f"{struct.__name__} · `{tag}`" if tag else struct.__name__
+
+
+WHERE = [
+    ("control.md", [control, session, audit]),
+    ("local.md", [local, gate, client, access]),
+]
+STRUCTS = [(doc, each) for doc, modules in WHERE for m in modules for each in own(m, Struct)]
+ENUMS = [(doc, each) for doc, modules in WHERE for m in modules for each in own(m, StrEnum)]
+
+
+def test_the_relays_frames_are_all_there() -> None:
+    rows = tables("relay.md")["Frames"]
+    assert [(int(row[0], 16), row[1]) for row in rows] == [(f, f.name) for f in relay.FrameType]
+
+
+def test_the_close_reasons_are_all_there() -> None:
+    rows = tables("relay.md")["Close reasons"]
+    assert [(int(row[0]), row[1]) for row in rows] == [(r, r.name) for r in relay.CloseReason]
+
+
+def test_the_relays_limits_have_the_codes_numbers() -> None:
+    for name, value in tables("relay.md")["Limits"]:
+        assert getattr(relay, name) == int(value), name
+
+
+def test_the_claims_of_a_token_are_all_there() -> None:
+    rows = tables("relay.md")["Admission"]
+    assert [row[0] for row in rows] == list(admission.Admission.__struct_fields__)
+
+
+@pytest.mark.parametrize(("document", "struct"), STRUCTS)
+def test_a_message_has_the_documented_tag_and_fields(document: str, struct: type[Struct]) -> None:
+    found = tables(document)
+    assert heading_of(struct) in found, f"{document} lacks {heading_of(struct)}"
+    assert [row[0] for row in found[heading_of(struct)]] == list(struct.__struct_fields__)
+
+
+@pytest.mark.parametrize(("document", "enum"), ENUMS)
+def test_a_closed_set_has_the_documented_members(document: str, enum: type[StrEnum]) -> None:
+    assert [row[0] for row in tables(document)[enum.__name__]] == [each.value for each in enum]
+
+
+@pytest.mark.parametrize("document", ["control.md", "local.md"])
+def test_nothing_is_documented_that_does_not_exist(document: str) -> None:
+    known = {heading_of(s) for d, s in STRUCTS if d == document}
+    known |= {e.__name__ for d, e in ENUMS if d == document}
+    with_tables = {heading for heading, rows in tables(document).items() if rows}
+    assert with_tables <= known
