@@ -67,6 +67,11 @@ class Testbed:
     def set_nat(self, router: str, kind: NatKind) -> None:
         """Make this router behave like that, from the next packet on."""
         self.hosts[router].run(["nft", "-f", "-"], stdin=nat.render(kind), check=True)
+        self.forget_flows(router)
+
+    def forget_flows(self, router: str) -> None:
+        """Drop the router's NAT bindings, as its restart would: flows go on under new ones."""
+        self.hosts[router].run(["conntrack", "-F"], check=True)
 
     def capture(self, host: str, interface: str, packets: str = "") -> Capture:
         """Record packets of an interface (a pcap filter may say which)."""
