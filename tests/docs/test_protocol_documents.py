@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from types import ModuleType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import msgspec
 import pytest
 
 from rclib.wire import access, admission, audit, client, control, gate, local, relay, session
 from rclib.wire.codec import Struct
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import msgspec
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "protocol"
 Table: TypeAlias = list[list[str]]
@@ -41,8 +44,9 @@ def own(module: ModuleType, kind: type) -> list[type]:
 
 
 def heading_of(struct: type[msgspec.Struct]) -> str:
-    tag = struct.__struct_config__.tag
-    return f"{struct.__name__} · `{tag}`" if tag else struct.__name__
+    # A part of a message has no tag of its own; msgspec then uses the name.
+    tag, name = struct.__struct_config__.tag, struct.__name__
+    return name if tag in (None, name) else f"{name} · `{tag}`"
 
 
 WHERE = [
