@@ -1,4 +1,4 @@
-"""`stund`: run the STUN server; `stund --listen 127.0.0.1:3478` needs no configuration."""
+"""Answers STUN Binding requests. `stund --listen 127.0.0.1:3478` needs no configuration."""
 
 from __future__ import annotations
 
@@ -10,47 +10,48 @@ import msgspec
 from rclib.runtime.net import parse_endpoint
 from rclib.runtime.service import Service, run_service
 from stund.config import DEFAULT_PATH, StundConfig
-from stund.server import StunServer
+from stund.server import serve
 
 if TYPE_CHECKING:
     import argparse
 
-    from rclib.runtime.context import Context
 
-
-async def run(config: StundConfig, ctx: Context) -> None:
-    await ctx.serve_status(config.status)
-    server = StunServer(config.listen, ctx.metrics)
-    try:
-        ctx.ready(f"answering on UDP {', '.join(config.listen)}")
-        await ctx.stopping.wait()
-    finally:
-        server.close()
+def main() -> int:
+    """Run stund from the command line and return its exit status."""
+    return run_service(
+        Service(
+            name="stund",
+            description=__doc__ or "",
+            config_type=StundConfig,
+            run=serve,
+            default_config_path=DEFAULT_PATH,
+            add_arguments=_add_arguments,
+            apply_arguments=_apply_arguments,
+        )
+    )
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--listen", action="append", metavar="ADDRESS:PORT")
+    parser.add_argument(
+        "--listen",
+        action="append",
+        metavar="ADDRESS:PORT",
+        help="answer here instead of where the configuration says; may be repeated",
+    )
+    parser.add_argument(
+        "--no-rate-limit",
+        action="store_true",
+        help="answer every request: for closed networks and benchmarks",
+    )
 
 
 def _apply_arguments(config: StundConfig, arguments: argparse.Namespace) -> StundConfig:
-    for each in arguments.listen or ():
-        parse_endpoint(each)
-    listen = tuple(arguments.listen or config.listen)
-    return msgspec.structs.replace(config, listen=listen)
-
-
-def main() -> int:
-    return run_service(
-        Service(
-            "stund",
-            __doc__ or "",
-            StundConfig,
-            run,
-            DEFAULT_PATH,
-            _add_arguments,
-            _apply_arguments,
-        )
-    )
+    replace = msgspec.structs.replace
+    if arguments.listen:
+        config = replace(config, listen=tuple(map(parse_endpoint, arguments.listen)))
+    if arguments.no_rate_limit:
+        config = replace(config, rate_limit=replace(config.rate_limit, enabled=False))
+    return config
 
 
 if __name__ == "__main__":

@@ -1,76 +1,57 @@
-"""The sockets of stund: read what is there, bounded, answer, go on."""
+"""The whole server: shared memory, sockets and metrics, then one process or several."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
+import os
+import secrets
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from rclib.runtime.errors import bind_error
-from rclib.runtime.net import Endpoint, parse_endpoint
-from stund.metrics import outcome_counters
-from stund.responder import MAX_REQUEST_BYTES, respond
+from rclib.runtime.errors import StartError
+from stund.answering import answer
+from stund.arena import Arena
+from stund.limiter import SECRET_BYTES
+from stund.metrics import ArenaCollector
+from stund.sockets import endpoints_of, inherited_sockets, open_sockets, size_buffers
+from stund.workers import Workers
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from rclib.runtime.context import Context
+    from stund.config import StundConfig
 
-DRAIN: Final = 64
-"""Datagrams of one read event, so that signals and other sockets get their turn."""
-
-
-class StunServer:
-    """Answers on every address it was given, until closed."""
-
-    def __init__(self, listen: tuple[str, ...], registry: CollectorRegistry) -> None:
-        self._counters = outcome_counters(registry)
-        self._sockets: list[socket.socket] = []
-        loop = asyncio.get_running_loop()
-        try:
-            for endpoint in map(parse_endpoint, listen):
-                udp = _bind(endpoint)
-                self._sockets.append(udp)
-                loop.add_reader(udp.fileno(), self._drain, udp)
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def ports(self) -> tuple[int, ...]:
-        return tuple(udp.getsockname()[1] for udp in self._sockets)
-
-    def close(self) -> None:
-        for udp in self._sockets:
-            asyncio.get_running_loop().remove_reader(udp.fileno())
-            udp.close()
-        self._sockets.clear()
-
-    def _drain(self, udp: socket.socket) -> None:
-        for _ in range(DRAIN):
-            try:
-                datagram, source = udp.recvfrom(MAX_REQUEST_BYTES + 1)
-            except BlockingIOError:
-                return
-            except OSError:
-                continue  # an ICMP error of an earlier answer
-            outcome, answer = respond(datagram, source[0], source[1])
-            self._counters[outcome].inc()
-            if answer is not None:
-                try:
-                    udp.sendto(answer, source)
-                except OSError:
-                    continue  # the client asks again
+SOCKET_OPENED: Final = "socket_opened"
 
 
-def _bind(endpoint: Endpoint) -> socket.socket:
-    is_v6 = endpoint.host.version == 6  # noqa: PLR2004 - IP version
-    udp = socket.socket(
-        socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
-    )
-    try:
-        if is_v6:
-            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        udp.bind(endpoint.sockaddr)
-    except OSError as exc:
-        udp.close()
-        raise bind_error(exc, f"UDP {endpoint}") from None
-    return udp
+async def serve(config: StundConfig, ctx: Context) -> None:
+    """Answer until asked to stop; raises StartError.
+
+    Everything is bound before readiness is announced, so whoever waited for it is answered.
+    """
+    arena = Arena.create(config.workers, secrets.token_bytes(SECRET_BYTES))
+    metrics = ArenaCollector(arena, ctx.metrics)
+    with ExitStack() as undo:
+        undo.callback(os.close, arena.fd)
+        sockets = inherited_sockets(os.environ, os.getpid())
+        handed_over = bool(sockets)
+        # Not shared, so that a second stund is told that the port is taken.
+        sockets = sockets or open_sockets(config.listen, shared=False)
+        if not sockets:
+            raise StartError("nothing to listen on; leave out `listen` for the standard port")
+        for each in sockets:
+            undo.enter_context(each)
+        endpoints = endpoints_of(sockets)
+        for each, endpoint in zip(sockets, endpoints, strict=True):
+            receive, send = size_buffers(each, config.socket_buffer_bytes)
+            ctx.log.info(SOCKET_OPENED, listen=endpoint, receive_buffer=receive, send_buffer=send)
+        await ctx.serve_status(config.status)
+
+        if config.workers == 1:
+            ctx.tasks.create_task(answer(sockets, arena, 0, config.rate_limit, ctx.healthy))
+        else:
+            workers = Workers(config, endpoints, sockets if handed_over else [], arena, metrics)
+            if not handed_over:
+                for each in sockets:
+                    each.close()  # each worker has its own, for the kernel to spread clients over
+            await workers.start(ctx)
+        ctx.ready(f"answering on {', '.join(f'UDP {endpoint}' for endpoint in endpoints)}")
+        await ctx.stopping.wait()
