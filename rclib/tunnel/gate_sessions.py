@@ -101,12 +101,14 @@ class Gate:
         log: Logger,
         *,
         max_sessions: int,
+        choose: Callable[[Netlink, str], WireGuard] = choose_wireguard,
         clock: Callable[[], float] = boottime,
     ) -> None:
         self._end = end
         self._netlink = netlink
         self._log = log
         self._max_sessions = max_sessions
+        self._choose = choose
         self._clock = clock
         self._wireguard: WireGuard | None = None
         self._prepared: dict[SessionId, KeyPair] = {}
@@ -120,7 +122,7 @@ class Gate:
     def wireguard(self) -> WireGuard:
         """Find out once which WireGuard there is; raises GateRefused until there is one."""
         if self._wireguard is None:
-            self._wireguard = choose_wireguard(self._netlink, self._end.prefix)
+            self._wireguard = self._choose(self._netlink, self._end.prefix)
             self._log.info(WIREGUARD_CHOSEN, backend=self._wireguard.name)
         return self._wireguard
 

@@ -1,0 +1,312 @@
+"""The order in which a session comes and goes, with every step failing once.
+
+The steps themselves run against the kernel in tests/rcd/gate and tests/rcc/gate.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from rclib.runtime.logs import get_logger
+from rclib.tunnel.gate_errors import GateRefused
+from rclib.tunnel.gate_sessions import Gate
+from rclib.tunnel.wireguard import Counters
+from rclib.wire.gate import Allow, GateError, Gone, Open, Tampered
+from rclib.wire.ids import SessionId
+from rclib.wire.session import Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rclib.tunnel.gate_plan import TunnelPlan
+
+A, B = SessionId("ses_aaaaaaaaaaaaaaaa"), SessionId("ses_bbbbbbbbbbbbbbbb")
+BUILT = ["install", "permit", "create", "add_address", "attach", "bring_up", "route"]
+
+
+class Machine:
+    """Stands for the gate's end, WireGuard and netlink at once: records, and fails on demand."""
+
+    prefix = "rcg"
+    name = "kernel"
+    lifetime_s: float | None = 15
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.fails: str | None = None
+        self.late: frozenset[SessionId] = frozenset()
+        self.fault: str | None = None
+        self.now = 0.0
+        self.up: list[str] = []
+
+    def step(self, name: str) -> None:
+        self.steps.append(name)
+        if name == self.fails:
+            raise GateRefused(GateError.SYSTEM, f"{name} failed")
+
+    def clear(self) -> list[str]:
+        steps, self.steps = self.steps, []
+        return steps
+
+    # GateEnd
+    def admit(self, plan: TunnelPlan) -> None:
+        self.step("admit")
+
+    def allowed(self, plan: TunnelPlan) -> tuple[IPv4Network, ...]:
+        return (IPv4Network(plan.peer),)
+
+    def install(self) -> None:
+        self.step("install")
+
+    def permit(self, plan: TunnelPlan) -> None:
+        self.step("permit")
+
+    def forbid(self, plan: TunnelPlan) -> None:
+        self.step("forbid")
+
+    def attach(self, plan: TunnelPlan) -> None:
+        self.step("attach")
+
+    def route(self, plan: TunnelPlan) -> None:
+        self.step("route")
+
+    def renew(self, plans: Iterable[TunnelPlan], /) -> frozenset[SessionId]:
+        return self.late & {plan.session for plan in plans}
+
+    def inspect(self, plans: Iterable[TunnelPlan], /) -> str | None:
+        self.step("inspect")
+        return self.fault
+
+    def sweep(self) -> None:
+        self.step("sweep")
+
+    # WireGuard
+    def create(self, interface: str, settings: object) -> None:
+        self.step("create")
+        self.up.append(interface)
+
+    def bring_up(self, interface: str, mtu: int) -> int:
+        self.step("bring_up")
+        return 4711
+
+    def counters(self, interface: str) -> Counters:
+        return Counters(1, 2, None)
+
+    def remove(self, interface: str) -> None:
+        self.step("remove")
+        if interface in self.up:
+            self.up.remove(interface)
+
+    # Netlink
+    def add_address(self, interface: str, local: object, peer: object) -> None:
+        self.step("add_address")
+
+    def links(self, prefix: str) -> tuple[str, ...]:
+        return tuple(self.up)
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+def gate(machine: Machine) -> Gate:
+    return Gate(
+        machine,
+        cast("Any", machine),
+        get_logger("gate"),
+        max_sessions=2,
+        choose=lambda _netlink, _prefix: machine,
+        clock=lambda: machine.now,
+    )
+
+
+def request(session: SessionId = A, number: int = 1) -> Open:
+    allow = (Allow("192.168.1.10", Protocol.TCP, 502),)
+    key = cast("Any", bytes(32))
+    return Open(session, key, f"100.64.{number}.1", f"100.64.{number}.2", 4000, allow, 1280)
+
+
+def open_both(gate: Gate, machine: Machine) -> None:
+    for number, session in enumerate((A, B)):
+        gate.prepare(session)
+        gate.open(request(session, number))
+    machine.clear()
+
+
+class TestOpening:
+    def test_rules_come_first_and_the_interface_up_last(self, gate: Gate, machine: Machine) -> None:
+        gate.prepare(A)
+        opened = gate.open(request())
+        assert machine.clear() == ["admit", *BUILT]
+        assert (opened.listen_port, opened.backend) == (4711, "kernel")
+
+    def test_the_rules_for_all_are_installed_once(self, gate: Gate, machine: Machine) -> None:
+        open_both(gate, machine)
+        gate.close(A)
+        assert machine.clear() == ["remove", "forbid"]
+        gate.close(B)
+        assert machine.clear() == ["remove", "forbid", "sweep"]
+
+    @pytest.mark.parametrize("fails", BUILT)
+    def test_whatever_fails_everything_before_it_is_undone(
+        self, gate: Gate, machine: Machine, fails: str
+    ) -> None:
+        gate.prepare(A)
+        machine.fails = fails
+        with pytest.raises(GateRefused, match=f"{fails} failed"):
+            gate.open(request())
+        undone = machine.clear()[2 + BUILT.index(fails) :]
+        expected = {"install": [], "permit": ["forbid"]}.get(fails, ["remove", "forbid"])
+        assert undone == [*expected, "sweep"]
+        assert (gate.sessions, machine.up) == (0, [])
+        machine.fails = None
+        gate.open(request())
+        assert gate.sessions == 1
+
+    def test_a_failure_leaves_other_sessions_alone(self, gate: Gate, machine: Machine) -> None:
+        gate.prepare(A)
+        gate.open(request(A, 1))
+        gate.prepare(B)
+        machine.fails = "bring_up"
+        with pytest.raises(GateRefused):
+            gate.open(request(B, 2))
+        assert "sweep" not in machine.clear()
+        assert gate.sessions == 1
+
+    def test_what_is_refused_changes_nothing(self, gate: Gate, machine: Machine) -> None:
+        gate.prepare(A)
+        machine.fails = "admit"
+        with pytest.raises(GateRefused):
+            gate.open(request())
+        assert machine.clear() == ["admit"]
+
+    def test_the_key_is_made_once_and_used_once(self, gate: Gate) -> None:
+        with pytest.raises(GateRefused) as refused:
+            gate.open(request())
+        assert refused.value.error is GateError.UNKNOWN_SESSION
+        assert gate.prepare(A).tunnel_key != gate.prepare(B).tunnel_key
+        with pytest.raises(GateRefused) as refused:
+            gate.prepare(A)
+        assert refused.value.error is GateError.SESSION_EXISTS
+        gate.open(request())
+        with pytest.raises(GateRefused) as refused:
+            gate.open(request())
+        assert refused.value.error is GateError.SESSION_EXISTS
+        gate.close(A)
+        with pytest.raises(GateRefused) as refused:
+            gate.open(request())
+        assert refused.value.error is GateError.UNKNOWN_SESSION
+
+    def test_prepared_sessions_count_as_well(self, gate: Gate) -> None:
+        gate.prepare(A)
+        gate.open(request())
+        gate.prepare(B)
+        with pytest.raises(GateRefused) as refused:
+            gate.prepare(SessionId("ses_cccccccccccccccc"))
+        assert refused.value.error is GateError.TOO_MANY_SESSIONS
+
+
+class TestClosing:
+    def test_closing_what_is_not_open_is_no_error(self, gate: Gate, machine: Machine) -> None:
+        gate.close(A)
+        gate.close_all()
+        assert machine.clear() == []
+
+    def test_one_failure_does_not_keep_the_rest_open(self, gate: Gate, machine: Machine) -> None:
+        open_both(gate, machine)
+        machine.fails = "forbid"
+        with pytest.raises(GateRefused, match="forbid failed"):
+            gate.close_all()
+        assert machine.clear() == ["remove", "forbid", "remove", "forbid", "sweep"]
+        assert gate.sessions == 0
+
+    def test_sweeping_closes_first_and_sweeps_whatever_fails(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        open_both(gate, machine)
+        machine.fails = "remove"
+        with pytest.raises(GateRefused, match="remove failed"):
+            gate.sweep()
+        assert machine.clear()[-1] == "sweep"
+
+
+class TestRenewal:
+    def test_a_renewed_session_lives_on(self, gate: Gate, machine: Machine) -> None:
+        open_both(gate, machine)
+        for machine.now in (10.0, 20.0, 30.0):
+            assert gate.renew([A, B]).expired == ()
+        assert gate.watch() == ()
+
+    def test_what_the_kernel_has_dropped_is_closed_and_named(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        open_both(gate, machine)
+        machine.late = frozenset({A})
+        assert gate.renew([A, B]).expired == (A,)
+        assert machine.clear() == ["remove", "forbid"]
+        assert gate.renew([A, B]).expired == (A,)
+        assert gate.sessions == 1
+
+    def test_after_a_night_of_suspend_nothing_is_renewed(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        """The kernel's timeouts stood still; the boot clock did not."""
+        open_both(gate, machine)
+        machine.now = 15.0
+        assert gate.renew([A, B]).expired == (A, B)
+        assert gate.sessions == 0
+
+    def test_an_unknown_session_is_as_good_as_expired(self, gate: Gate) -> None:
+        assert gate.renew([A]).expired == (A,)
+
+
+class TestWatch:
+    def test_an_idle_gate_looks_at_nothing(self, gate: Gate, machine: Machine) -> None:
+        assert gate.watch() == ()
+        assert machine.clear() == []
+
+    def test_tampering_closes_everything(self, gate: Gate, machine: Machine) -> None:
+        open_both(gate, machine)
+        machine.fault = "the table is gone"
+        assert gate.watch() == (Tampered("the table is gone"),)
+        assert gate.sessions == 0
+
+    def test_rules_that_cannot_be_read_are_as_good_as_tampered(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        open_both(gate, machine)
+        machine.fails = "inspect"
+        assert gate.watch() == (Tampered("the rules cannot be read: inspect failed"),)
+        assert gate.sessions == 0
+
+    def test_a_vanished_interface_ends_its_session(self, gate: Gate, machine: Machine) -> None:
+        open_both(gate, machine)
+        gone = machine.up.pop(0)
+        assert gate.watch() == (Gone(A, f"its interface {gone} was removed"),)
+        assert gate.sessions == 1
+
+    def test_a_session_nobody_renewed_ends(self, gate: Gate, machine: Machine) -> None:
+        open_both(gate, machine)
+        machine.now = 10.0
+        gate.renew([A])
+        machine.now = 16.0
+        assert gate.watch() == (Gone(B, "it was not renewed for 15 s"),)
+
+    def test_where_nothing_expires_nothing_needs_renewal(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        machine.lifetime_s = None
+        open_both(gate, machine)
+        machine.now = 1e6
+        assert gate.watch() == ()
+        assert gate.renew([A]).expired == ()
+
+
+def test_counters_are_named_by_session(gate: Gate, machine: Machine) -> None:
+    open_both(gate, machine)
+    assert [each.session for each in gate.measure().tunnels] == [A, B]
