@@ -193,12 +193,13 @@ class RelayConnection(picows.WSListener):
 
 async def dial(url: str, connection: RelayConnection, tls: ssl.SSLContext) -> None:
     """Connect one leg; raises OSError (TLS and WebSocket failures included)."""
+    context = _context_for(url, tls)
     try:
         async with asyncio.timeout(DIAL_TIMEOUT_S):
             await picows.ws_connect(
                 lambda: connection,
                 url,
-                ssl_context=_context_for(url, tls),
+                ssl_context=context,
                 websocket_handshake_timeout=DIAL_TIMEOUT_S,
                 max_frame_size=relay.MAX_MESSAGE_BYTES,
                 max_redirects=0,
@@ -208,6 +209,9 @@ async def dial(url: str, connection: RelayConnection, tls: ssl.SSLContext) -> No
         raise OSError(f"{url} does not answer within {DIAL_TIMEOUT_S:.0f} s") from None
     except (picows.WSError, picows.WSInvalidURL) as exc:
         raise OSError(f"{url}: {exc}") from None
+    except OSError as exc:
+        reason = exc.strerror or str(exc) or "the connection was cut while it was set up"
+        raise OSError(f"{url}: {reason}") from None
 
 
 def _context_for(url: str, tls: ssl.SSLContext) -> ssl.SSLContext | None:
