@@ -6,6 +6,7 @@ import json
 from itertools import count
 from typing import TYPE_CHECKING
 
+from testbed.errors import BedError
 from testbed.waiting import until
 
 if TYPE_CHECKING:
@@ -25,11 +26,15 @@ class Capture:
         command = ["tcpdump", "-U", "--immediate-mode", "-n", "-s0", "-Z", "root", "-i", interface]
         command += ["-w", str(self.path), *packets.split()]
         self._process = host.popen(command, name="tcpdump")
-        until(
-            lambda: "listening on" in self._process.log.read_text(),
-            _LISTEN_S,
-            f"tcpdump on {host.name} {interface}",
-        )
+        until(self._listens, _LISTEN_S, f"tcpdump on {host.name} {interface}")
+
+    def _listens(self) -> bool:
+        ended = self._process.poll() is not None
+        said = self._process.log.read_text()
+        if ended:
+            # Without root tcpdump stops here: it insists on changing its groups.
+            raise BedError(f"tcpdump cannot capture here: {said.strip()}; run as root, or count")
+        return "listening on" in said
 
     def stop(self) -> bytes:
         """End the capture and return the file's bytes."""

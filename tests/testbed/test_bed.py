@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbed.bed import Testbed
+from testbed.errors import BedError
 from testbed.nat import NatKind
 from testbed.tools.plc import MARK
 from testbed.waiting import until
@@ -98,13 +99,19 @@ class TestReachability:
         assert can_connect(bed, "technician", "cloud.example", 80)
         assert can_connect(bed, "gateway", "cloud2.example", 80)
 
-    def test_the_cloud_cannot_reach_inside(self, bed: Testbed) -> None:
-        bed.host("technician").tool("hmi")
-        router = str(bed.host("tech_nat").address)
-        inside = str(bed.host("technician").address)
-        assert can_connect(bed, "tech_nat", inside, 80)
-        assert not can_connect(bed, "cloud", router, 80)
-        assert not can_connect(bed, "cloud", inside, 80)
+    def test_the_cloud_reaches_neither_the_router_nor_inside(self, bed: Testbed) -> None:
+        """With listeners and a route, so that nothing but the router's filter stands between."""
+        router, inside = (bed.host(name) for name in ("tech_nat", "technician"))
+        for host in (router, inside):
+            host.tool("hmi")
+        assert can_connect(bed, "tech_nat", str(inside.address), 80)
+        route = ["192.168.178.0/24", "via", str(router.address)]
+        bed.host("internet").run(["ip", "route", "add", *route], check=True)
+        try:
+            assert not can_connect(bed, "cloud", str(router.address), 80)
+            assert not can_connect(bed, "cloud", str(inside.address), 80)
+        finally:
+            bed.host("internet").run(["ip", "route", "del", *route], check=True)
 
     def test_the_technician_cannot_reach_the_plant_lan(self, bed: Testbed) -> None:
         at_the_plc = bed.counter("plc", "ip daddr 192.168.1.10")
@@ -153,6 +160,10 @@ class TestDevices:
         self._read(bed, 10, len(MARK) // 2)
         until(lambda: MARK in capture.path.read_bytes(), 5, "the registers in the capture")
         assert MARK in capture.stop()
+
+    def test_a_capture_that_cannot_start_says_why_at_once(self, bed: Testbed) -> None:
+        with pytest.raises(BedError, match="no-such-interface"):
+            bed.capture("gateway", "no-such-interface")
 
     def test_a_counter_sees_what_passes_an_interface(self, bed: Testbed) -> None:
         counter = bed.counter("gateway", "ip daddr 192.168.1.30")
