@@ -90,14 +90,13 @@ class Netlink:
         )
 
     def interface_towards(self, address: IPAddress) -> str | None:
-        """Return the interface packets to `address` leave by; None: there is no route."""
+        """Return the interface packets to `address` leave by; None: they do not leave."""
         with IPRoute() as ip:
             try:
                 (route,) = ip.route("get", dst=str(address), family=_FAMILIES[address.version])
             except NetlinkError:
                 return None
-            index: int | None = route.get("RTA_OIF")
-            return _names(ip).get(index) if index is not None else None
+            return _names(ip).get(route.get("RTA_OIF")) if route["type"] == _UNICAST else None
 
     # Interfaces.
 
@@ -196,18 +195,23 @@ class Netlink:
             return port
 
     def wireguard_peers(self, interface: str) -> dict[bytes, PeerCounters]:
-        """Return all peers by public key.
-
-        The kernel splits a long list over several messages, and a peer with many addresses over
-        two: its counters stand in the first part only.
-        """
-        peers: dict[bytes, PeerCounters] = {}
+        """Return all peers by public key."""
         with _told(f"reading {interface}"), WireGuard() as wireguard:
-            for message in wireguard.info(interface):
-                for peer in message.get("WGDEVICE_A_PEERS") or ():
-                    key = base64.b64decode(peer.get("WGPEER_A_PUBLIC_KEY")["value"])
-                    peers.setdefault(key, _counters(peer))
-        return peers
+            return merge_peers(wireguard.info(interface))
+
+
+def merge_peers(messages: Iterable[Any]) -> dict[bytes, PeerCounters]:
+    """Join what the kernel says about one interface.
+
+    It splits a long list of peers over several messages, and a peer with many addresses over two:
+    its counters stand in the first part only.
+    """
+    peers: dict[bytes, PeerCounters] = {}
+    for message in messages:
+        for peer in message.get("WGDEVICE_A_PEERS") or ():
+            key = base64.b64decode(peer.get("WGPEER_A_PUBLIC_KEY"))
+            peers.setdefault(key, _counters(peer))
+    return peers
 
 
 class _told:  # noqa: N801 -- reads as a word at its uses

@@ -1,0 +1,101 @@
+"""The kernel's WireGuard, where this machine has it."""
+
+from __future__ import annotations
+
+import sys
+from ipaddress import ip_network
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rclib.runtime.secret import SecretBytes
+from rclib.tunnel.gate_errors import GateRefused
+from rclib.tunnel.gate_netlink import Netlink
+from rclib.tunnel.wireguard import TunnelSettings, make_key_pair
+from rclib.tunnel.wireguard_kernel import KernelWireGuard
+from testbed.bed import Testbed
+from testbed.requirements import why_not
+from testbed.topology import Topology
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from testbed.host import Host
+
+pytestmark = pytest.mark.netns
+NO_MODULE = 77
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with Testbed.build(Topology(plants=(), technicians=())) as bed:
+        yield bed.host("cloud")
+
+
+def inside(host: Host, function: Callable[[], None]) -> None:
+    """Run a function of this file on the host; it fails as it does there."""
+    script = f"import runpy; runpy.run_path({__file__!r})[{function.__name__!r}]()"
+    done = host.run([sys.executable, "-W", "error", "-c", script])
+    if done.returncode == NO_MODULE:
+        pytest.skip("this kernel has no WireGuard")
+    assert done.returncode == 0, done.stderr
+
+
+def tunnel_life() -> None:
+    netlink = Netlink()
+    wireguard = KernelWireGuard(netlink)
+    if not wireguard.works("rcg-probe"):
+        sys.exit(NO_MODULE)
+    assert netlink.links("rcg") == ()
+    settings = TunnelSettings(
+        make_key_pair().private,
+        make_key_pair().public,
+        ("127.0.0.1", 4000),
+        (ip_network("100.64.0.2/32"), ip_network("fd00::2/128")),
+        25,
+    )
+    wireguard.create("rcgtest", settings)
+    assert wireguard.bring_up("rcgtest", 1280) > 0
+    counters = wireguard.counters("rcgtest")
+    assert counters.received_bytes == 0
+    assert counters.handshake_age_s is None
+    with pytest.raises(GateRefused, match="creating rcgtest"):
+        wireguard.create("rcgtest", settings)
+    wireguard.remove("rcgtest")
+    wireguard.remove("rcgtest")
+    assert netlink.links("rcg") == ()
+
+
+def test_a_tunnel_comes_and_goes(host: Host) -> None:
+    inside(host, tunnel_life)
+
+
+def half_made() -> None:
+    netlink = Netlink()
+    wireguard = KernelWireGuard(netlink)
+    if not wireguard.works("rcg-probe"):
+        sys.exit(NO_MODULE)
+    settings = TunnelSettings(
+        SecretBytes(bytes(31)), make_key_pair().public, ("127.0.0.1", 4000), (), 0
+    )
+    with pytest.raises(ValueError, match="key"):
+        wireguard.create("rcgtest", settings)
+    assert netlink.links("rcg") == ()
+
+
+def test_what_cannot_be_configured_is_not_left_behind(host: Host) -> None:
+    inside(host, half_made)
+
+
+def absent() -> None:
+    netlink = Netlink()
+    if KernelWireGuard(netlink).works("rcg-probe"):
+        sys.exit(0)
+    assert netlink.links("rcg") == ()
+
+
+def test_finding_out_leaves_nothing_behind(host: Host) -> None:
+    inside(host, absent)
