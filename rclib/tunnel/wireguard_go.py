@@ -43,7 +43,10 @@ class WireGuardGo:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def create(self, interface: str, settings: TunnelSettings) -> None:
-        # One that was killed leaves its socket behind, which would answer nobody.
+        if self._netlink.links(interface):
+            raise GateRefused(GateError.SYSTEM, f"the interface {interface} is there already")
+        # One that was killed leaves its socket behind, which would answer nobody. Removing the
+        # socket of a living one would end it, hence the question first.
         _socket_path(interface).unlink(missing_ok=True)
         self._processes[interface] = _start(interface)
         try:

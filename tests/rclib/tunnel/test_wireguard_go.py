@@ -117,15 +117,27 @@ def test_what_cannot_be_configured_is_not_left_behind(host: Host) -> None:
     inside(host, half_made)
 
 
-def name_in_use() -> None:
-    first, second = WireGuardGo(Netlink()), WireGuardGo(Netlink())
-    first.create(NAME, settings())
+def impossible_name() -> None:
     with pytest.raises(GateRefused, match="ended with status"):
-        second.create(NAME, settings())
+        WireGuardGo(Netlink()).create("longer-than-an-interface-name", settings())
 
 
 @pytest.mark.netns
 def test_one_that_ends_at_once_is_reported(host: Host) -> None:
+    inside(host, impossible_name)
+
+
+def name_in_use() -> None:
+    wireguard = WireGuardGo(Netlink())
+    wireguard.create(NAME, settings())
+    with pytest.raises(GateRefused, match="is there already"):
+        WireGuardGo(Netlink()).create(NAME, settings())
+    assert wireguard.counters(NAME).received_bytes == 0
+    wireguard.remove(NAME)
+
+
+@pytest.mark.netns
+def test_an_interface_that_is_there_is_left_alone(host: Host) -> None:
     inside(host, name_in_use)
 
 
