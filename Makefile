@@ -5,6 +5,7 @@
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
+TESTS  := $(VENV)/.installed-for-tests
 
 .PHONY: setup demo test test-slow test-kernel lint format lock clean bench-stund bench-chain bench-relayd
 
@@ -14,13 +15,17 @@ $(STAMP): requirements.lock pyproject.toml setup.sh
 	bash setup.sh $(VENV)
 	touch $@
 
+$(TESTS): requirements.lock pyproject.toml setup.sh
+	bash setup.sh $(VENV) tests
+	touch $(STAMP) $@
+
 demo: setup
 	$(PYTHON) -m testbed.demo $(if $(ONCE),--once)
 
-test: setup lint
+test: $(TESTS) lint
 	$(PYTHON) -m pytest -m "not slow and not kernel"
 
-test-slow: setup
+test-slow: $(TESTS)
 	$(PYTHON) -m pytest -m slow --timeout=1200
 
 lint: setup

@@ -1,20 +1,29 @@
 #!/usr/bin/env bash
-# Installs what the programs, the tests and the demo need: Debian packages, then a virtual
-# environment with exactly the locked libraries. Safe to run again; prints the one command to
-# run where it lacks the right to install.
+# setup.sh VENV [tests] installs what the programs and the demo need, with `tests` also what the
+# tests speak to: Debian packages, then a virtual environment with exactly the locked libraries.
+# Safe to run again; prints the one command to run where it lacks the right to install.
 set -euo pipefail
 
 venv=$1
+kind=${2:-demo}
 
 # program that proves it is there : Debian package that brings it
 needed="wireguard-go:wireguard-go wg:wireguard-tools nft:nftables ip:iproute2 conntrack:conntrack
         tcpdump:tcpdump ping:iputils-ping unshare:util-linux ps:procps setpriv:util-linux
-        systemd-analyze:systemd openssl:openssl cc:gcc"
+        cc:gcc openssl:openssl"
+if [ "$kind" = tests ]; then
+  needed+=" systemd-analyze:systemd turnutils_stunclient:coturn stun:stun-client chromium:chromium
+            /usr/lib/postgresql/*/bin/postgres:postgresql
+            qemu-system-x86_64:qemu-system-x86 iperf3:iperf3"
+fi
+
+is_there() {
+  command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || compgen -G "$1" >/dev/null
+}
 
 missing=()
 for entry in $needed; do
-  command -v "${entry%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${entry%%:*}" ] \
-    || missing+=("${entry##*:}")
+  is_there "${entry%%:*}" || missing+=("${entry##*:}")
 done
 
 python=""
