@@ -53,9 +53,7 @@ class TestSession:
         text = b"".join(v.to_bytes(2, "big") for v in first[MARK_AT : MARK_AT + len(MARK) // 2])
         assert text == MARK
         # The packets are there before the control plane hears of it.
-        until(
-            lambda: running.session_state()["state"] == "active", 5, "the session to be active"
-        )
+        until(lambda: running.session_state()["state"] == "active", 5, "the session to be active")
         assert running.session_state()["path"] == "relay"
 
     @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
-DAEMONS = {"controld", "relayd", "stund", "rcd", "rcd-gate", "ams"}
+GATES = ("rcd-gate", "rcc-gate")
+DAEMONS = {"controld", "relayd", "stund", "rcd", "ams", *GATES}
 
 
 def test_every_daemon_has_a_unit() -> None:
@@ -37,11 +38,12 @@ def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
-def test_only_the_gate_may_change_the_network(unit: Path) -> None:
+def test_only_the_gates_may_change_the_network(unit: Path) -> None:
     text = unit.read_text(encoding="utf-8")
-    assert ("CAP_NET_ADMIN" in text) is (unit.stem == "rcd-gate")
+    assert ("CAP_NET_ADMIN" in text) is (unit.stem in GATES)
 
 
-def test_the_gate_is_closed_whatever_ends_it() -> None:
-    text = (ROOT / "systemd" / "rcd-gate.service").read_text(encoding="utf-8")
-    assert re.search(r"^ExecStopPost=\S+/rcd-gate close$", text, re.MULTILINE)
+@pytest.mark.parametrize("gate", GATES)
+def test_the_gate_is_closed_whatever_ends_it(gate: str) -> None:
+    text = (ROOT / "systemd" / f"{gate}.service").read_text(encoding="utf-8")
+    assert re.search(rf"^ExecStopPost=\S+/{gate} close$", text, re.MULTILINE)
