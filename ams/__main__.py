@@ -5,36 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from aiohttp import web
 
 from ams.config import DEFAULT_PATH, AmsConfig
-from ams.passwords import Door
-from ams.web import Page
+from ams.door import password_path
+from ams.passwords import PasswordFile
+from ams.server import run
 from rclib.runtime.config import load_config
-from rclib.runtime.errors import OperatorError, bind_error
-from rclib.runtime.net import parse_endpoint
+from rclib.runtime.errors import OperatorError
 from rclib.runtime.service import Service, run_service
-
-if TYPE_CHECKING:
-    from rclib.runtime.context import Context
-
-
-async def run(config: AmsConfig, ctx: Context) -> None:
-    endpoint = parse_endpoint(config.listen)
-    await ctx.serve_status(config.status)
-    runner = web.AppRunner(Page(config, ctx.log).application(), access_log=None)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, str(endpoint.host), endpoint.port).start()
-        except OSError as exc:
-            raise bind_error(exc, f"TCP {endpoint}") from None
-        ctx.ready(f"page on http://{endpoint}/")
-        await ctx.stopping.wait()
-    finally:
-        await runner.cleanup()
 
 
 def main() -> int:
@@ -48,11 +26,17 @@ def _reset_password(argv: list[str]) -> int:
     parser.add_argument("--config", type=Path, default=DEFAULT_PATH)
     try:
         config = load_config(AmsConfig, parser.parse_args(argv).config)
-        Door(Path(config.state_dir)).forget_password()
+        was_there = PasswordFile(password_path(Path(config.state_dir))).remove()
     except (OperatorError, OSError) as exc:
         sys.stderr.write(f"ams: {exc}\n")
         return 2
-    sys.stdout.write("the password is gone; the next visit to the page sets a new one\n")
+    if not was_there:
+        sys.stdout.write("no password was set; the next visit to the page sets one\n")
+        return 0
+    sys.stdout.write(
+        "the password is gone and everyone is logged out; the next visit to the page sets "
+        "a new one\n"
+    )
     return 0
 
 

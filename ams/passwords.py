@@ -1,65 +1,57 @@
-"""The page's one password: no default, argon2id, set at the first visit."""
+"""The page's one password on disk: no default, argon2id, gone by `ams reset-password`."""
 
 from __future__ import annotations
 
-import time
+import hashlib
 from typing import TYPE_CHECKING, Final
 
-import argon2
-import msgspec
+from argon2 import Parameters, PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+from argon2.profiles import RFC_9106_LOW_MEMORY
 
-from ams.limits import Failures
+from rclib.runtime.errors import FileTooLargeError
 from rclib.runtime.files import read_bounded, write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MIN_CHARACTERS: Final = 10
-MAX_CHARACTERS: Final = 200
-MAX_FILE_BYTES: Final = 64 * 1024
+_MAX_BYTES: Final = 4096
+UNREADABLE: Final = "unreadable"
+"""Generation of a file that is there and cannot be read: nobody gets in, nobody sets a new one."""
 
 
-class Door:
-    """Password and failed tries, both on disk."""
+class PasswordFile:
+    """Reads the file anew each time, so that a reset counts at once. Blocks: call in a thread."""
 
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._password = directory / "password"
-        self._tries = directory / "failures.json"
-        self._hasher = argon2.PasswordHasher()
+    def __init__(self, path: Path, cost: Parameters = RFC_9106_LOW_MEMORY) -> None:
+        self._path = path
+        self._hasher = PasswordHasher.from_parameters(cost)
 
-    @property
-    def is_new(self) -> bool:
-        """No password yet: whoever comes first, from inside the plant, sets it."""
-        return not self._password.exists()
-
-    def set_password(self, password: str) -> None:
-        write_atomic(self._password, self._hasher.hash(password).encode())
-
-    def wait_s(self, address: str) -> float:
-        return self._failures().wait_s(address, time.time())
-
-    def check(self, password: str, address: str) -> bool:
-        """Compare, and count; call only while `wait_s` is 0. Blocks for the hash's time."""
-        failures = self._failures()
-        # Counted before the comparison: a crash in between must not make a try free.
-        failures.failed(address, time.time())
-        write_atomic(self._tries, msgspec.json.encode(failures))
+    def generation(self) -> str | None:
+        """Return a name of the present password, another after each change; None: not set."""
         try:
-            stored = read_bounded(self._password, MAX_FILE_BYTES).decode()
-            self._hasher.verify(stored, password[:MAX_CHARACTERS])
-        except (argon2.exceptions.Argon2Error, argon2.exceptions.InvalidHashError, OSError):
+            stored = read_bounded(self._path, _MAX_BYTES)
+        except FileNotFoundError:
+            return None
+        except (OSError, FileTooLargeError):
+            return UNREADABLE
+        return hashlib.sha256(stored).hexdigest()[:16]
+
+    def set(self, password: str) -> None:
+        """Raises OSError; then the password is what it was."""
+        write_atomic(self._path, self._hasher.hash(password).encode())
+
+    def matches(self, password: str) -> bool:
+        try:
+            stored = read_bounded(self._path, _MAX_BYTES).decode()
+            return self._hasher.verify(stored, password)
+        except (Argon2Error, InvalidHashError, OSError, ValueError):
             return False
-        failures.succeeded(address)
-        write_atomic(self._tries, msgspec.json.encode(failures))
-        return True
 
-    def forget_password(self) -> None:
-        """For `ams reset-password`: physical access decides."""
-        self._password.unlink(missing_ok=True)
-
-    def _failures(self) -> Failures:
+    def remove(self) -> bool:
+        """Forget the password; returns whether there was one. Raises OSError."""
         try:
-            return msgspec.json.decode(read_bounded(self._tries, MAX_FILE_BYTES), type=Failures)
-        except (OSError, ValueError):
-            return Failures()
+            self._path.unlink()
+        except FileNotFoundError:
+            return False
+        return True

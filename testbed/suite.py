@@ -46,6 +46,7 @@ token_keys = ["{data}/token-key.pub.pem"]
 """
 AMS_TOML = """\
 listen = "192.168.1.1:{port}"
+plain_http = true
 state_dir = "{state}"
 hosts = ["127.0.0.1", "localhost"]
 """

@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 import msgspec
 import pytest
-from aiohttp import web
+from argon2 import Parameters, Type
+from yarl import URL
 
 from ams.config import AmsConfig
-from ams.web import Page
+from ams.door import Door, password_path
+from ams.passwords import PasswordFile
+from ams.server import open_page
+from rclib.runtime.context import open_context
 from rclib.runtime.local import Connection, serve_local
 from rclib.runtime.logs import get_logger
 from rclib.wire.access import AccessMode
+from rclib.wire.ids import DeviceId, SessionId
 from rclib.wire.local import (
     EndSession,
     Failed,
@@ -24,17 +30,58 @@ from rclib.wire.local import (
     LinkState,
     Request,
     RequestError,
+    SessionStatus,
     SetAccess,
     Status,
     decode_request,
     encode,
 )
+from rclib.wire.session import PathKind, Protocol, Target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 PASSWORD = "vier zufällige wörter"
+CHEAP = Parameters(Type.ID, 19, 16, 32, 1, 8, 1)
+"""Hashing that takes no time: what it costs is the library's matter."""
+SESSION = SessionId("ses_" + "a" * 16)
+
+
+def off(**changes: object) -> Status:
+    """As delivered."""
+    status = Status(
+        access=AccessMode.OFF,
+        is_on=False,
+        remaining_s=None,
+        changed_by="",
+        changed_ms=0,
+        link=LinkState.OFF,
+        gate=GateState.READY,
+        fingerprint="ABCD EFGH",
+    )
+    return msgspec.structs.replace(status, **changes)
+
+
+def on(**changes: object) -> Status:
+    return off(**{"access": AccessMode.ON, "is_on": True, **changes})
+
+
+def a_session(user: str = "tina") -> SessionStatus:
+    target = Target(DeviceId("dev_" + "a" * 16), "PLC", "192.168.1.10", Protocol.TCP, 502)
+    return SessionStatus(
+        session=SESSION,
+        name="Line 3",
+        user=user,
+        organisation="Builder",
+        reason="fault 17",
+        targets=(target,),
+        path=PathKind.RELAY,
+        since_ms=1_700_000_000_000,
+        lease_remaining_s=500,
+        remaining_s=7000,
+        received_bytes=12_000,
+        sent_bytes=900,
+    )
 
 
 @dataclass
@@ -42,20 +89,11 @@ class StandInRcd:
     """Answers like rcd and remembers what it was asked; it switches nothing."""
 
     path: Path
-    status: Status = field(
-        default_factory=lambda: Status(
-            access=AccessMode.OFF,
-            is_on=False,
-            remaining_s=None,
-            changed_by="",
-            changed_ms=0,
-            link=LinkState.OFF,
-            gate=GateState.READY,
-            fingerprint="ABCD EFGH",
-        )
-    )
+    status: Status = field(default_factory=off)
     asked: list[Request] = field(default_factory=list)
     fault: str = ""
+    is_deaf: bool = False
+    """Confirms everything and does nothing."""
 
     async def serve(self, connection: Connection) -> None:
         while (line := await connection.receive()) is not None:
@@ -66,9 +104,20 @@ class StandInRcd:
     def _answer(self, request: Request) -> Status | Failed:
         if self.fault and isinstance(request, SetAccess | EndSession):
             return Failed(RequestError.STORAGE, self.fault)
+        if self.is_deaf:
+            return self.status
         if isinstance(request, SetAccess):
             is_on = request.mode is not AccessMode.OFF
-            self.status = msgspec.structs.replace(self.status, access=request.mode, is_on=is_on)
+            self.status = msgspec.structs.replace(
+                self.status,
+                access=request.mode,
+                is_on=is_on,
+                remaining_s=request.duration_s,
+                sessions=self.status.sessions if is_on else (),
+            )
+        if isinstance(request, EndSession):
+            left = tuple(each for each in self.status.sessions if each.session != request.session)
+            self.status = msgspec.structs.replace(self.status, sessions=left)
         return self.status
 
     def of(self, kind: type) -> list[Request]:
@@ -99,43 +148,55 @@ class Visitor:
     http: aiohttp.ClientSession
     url: str
     csrf: str = ""
+    status: int = 0
 
-    async def get(self, path: str = "/", **headers: str) -> tuple[int, str]:
+    async def get(self, path: str = "/", **headers: str) -> str:
         async with self.http.get(self.url + path, headers=headers) as response:
-            text = await response.text()
-        if 'name="csrf" value="' in text:
-            self.csrf = text.split('name="csrf" value="')[1].split('"')[0]
-        return response.status, text
+            return await self._keep(response)
 
-    async def post(
-        self, path: str, headers: dict[str, str] | None = None, **fields: str
-    ) -> tuple[int, str]:
+    async def post(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> str:
         given = {"Origin": self.url, **(headers or {})}
         data = {"csrf": self.csrf, **fields}
         async with self.http.post(self.url + path, data=data, headers=given) as response:
-            return response.status, await response.text()
+            return await self._keep(response)
+
+    @property
+    def visit_id(self) -> str:
+        cookie = self.http.cookie_jar.filter_cookies(URL(self.url)).get("ams")
+        return cookie.value if cookie is not None else ""
 
     async def enter(self) -> None:
         """First visit: set the password, which also logs in."""
-        await self.post("/password", password=PASSWORD, repeat=PASSWORD)
         await self.get("/?lang=en")
+        await self.post("/password", password=PASSWORD, repeat=PASSWORD)
+
+    async def _keep(self, response: aiohttp.ClientResponse) -> str:
+        text = await response.text()
+        self.status = response.status
+        if 'name="csrf" value="' in text:
+            self.csrf = text.split('name="csrf" value="')[1].split('"')[0]
+        return text
 
 
 @asynccontextmanager
 async def served(config: AmsConfig) -> AsyncIterator[str]:
-    runner = web.AppRunner(Page(config, get_logger("ams")).application(), access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    """The page as a process would run it, with a password that costs nothing to hash."""
+    directory = Path(config.state_dir)
+    log = get_logger("ams")
+    door = Door(directory, log, PasswordFile(password_path(directory), CHEAP))
+    async with open_context("ams") as ctx, open_page(config, ctx, door=door) as endpoint:
+        yield f"{'http' if config.plain_http else 'https'}://{endpoint}"
+        ctx.stopping.set()
 
 
 @pytest.fixture
 def config(tmp_path: Path, rcd: StandInRcd) -> AmsConfig:
-    return AmsConfig(state_dir=str(tmp_path / "ams"), rcd_socket=str(rcd.path))
+    return AmsConfig(
+        listen="127.0.0.1:0",
+        plain_http=True,
+        state_dir=str(tmp_path / "ams"),
+        rcd_socket=str(rcd.path),
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,116 @@
+"""A running page: TLS, connections with deadlines, and the redirect from plain HTTP."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from ams import guard, own_certificate
+from ams.door_pages import DoorPages
+from ams.metrics import Metrics
+from ams.plant_pages import PlantPages
+from ams.site import STATIC, Site
+from rclib.runtime.errors import bind_error
+from rclib.runtime.net import endpoint_of, parse_endpoint
+from rclib.runtime.tlsfiles import server_context
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from ams.config import AmsConfig
+    from ams.door import Door
+    from rclib.runtime.context import Context
+    from rclib.runtime.net import Endpoint
+
+_IDLE_S: Final = 15.0
+"""Also the deadline of a request's headers."""
+
+
+async def run(config: AmsConfig, ctx: Context) -> None:
+    """Run until asked to stop."""
+    async with open_page(config, ctx) as endpoint:
+        await ctx.serve_status(config.status)
+        ctx.ready(f"page on {'http' if config.plain_http else 'https'}://{endpoint}/")
+        await ctx.stopping.wait()
+
+
+@asynccontextmanager
+async def open_page(
+    config: AmsConfig, ctx: Context, *, door: Door | None = None
+) -> AsyncIterator[Endpoint]:
+    """Build and publish the page; raises StartError."""
+    async with AsyncExitStack() as undo:
+        tls, fingerprint = _tls(config, ctx.config_dir or Path())
+        site = Site(config, ctx.log, Metrics(ctx.metrics), page_fingerprint=fingerprint, door=door)
+        endpoint = await _serve(undo, application(site, ctx.stopping), config.listen, tls)
+        if config.redirect_listen is not None:
+            await _serve(undo, _redirects(site, endpoint.port), config.redirect_listen, None)
+        yield endpoint
+
+
+def application(site: Site, stopping: asyncio.Event) -> web.Application:
+    app = web.Application(
+        client_max_size=guard.MAX_BODY_BYTES, middlewares=[guard.middleware(site)]
+    )
+    app.add_routes(
+        [
+            *DoorPages(site).routes(),
+            *PlantPages(site, stopping).routes(),
+            web.static("/static", STATIC),
+        ]
+    )
+    return app
+
+
+def _tls(config: AmsConfig, base: Path) -> tuple[ssl.SSLContext | None, str | None]:
+    """Return the TLS context and the certificate's fingerprint."""
+    if config.plain_http:
+        return None, None
+    if config.certificate is not None and config.key is not None:
+        certificate, key = base / config.certificate, base / config.key
+    else:
+        names = (str(parse_endpoint(config.listen).host), "localhost", *config.hosts)
+        certificate, key = own_certificate.ensure(Path(config.state_dir), dict.fromkeys(names))
+    return server_context(certificate, key), own_certificate.fingerprint(certificate)
+
+
+async def _serve(
+    undo: AsyncExitStack, app: web.Application, listen: str, tls: ssl.SSLContext | None
+) -> Endpoint:
+    endpoint = parse_endpoint(listen)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=_IDLE_S,
+        lingering_time=1,
+        shutdown_timeout=1,
+    )
+    await runner.setup()
+    undo.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, str(endpoint.host), endpoint.port, ssl_context=tls).start()
+    except OSError as exc:
+        raise bind_error(exc, f"TCP {endpoint}") from None
+    return endpoint_of(runner.addresses[0])
+
+
+def _redirects(site: Site, port: int) -> web.Application:
+    """Lead plain HTTP to the page; everything but the address is forgotten on the way."""
+
+    async def redirect(request: web.Request) -> web.Response:
+        # Only to ourselves: a foreign Host would make this an open redirect.
+        host = request.url.host or ""
+        if not guard.is_own_host(request, site.hosts):
+            raise web.HTTPForbidden
+        shown = f"[{host}]" if ":" in host else host
+        raise web.HTTPPermanentRedirect(f"https://{shown}{'' if port == 443 else f':{port}'}/")  # noqa: PLR2004 - HTTPS
+
+    app = web.Application(client_max_size=1)
+    app.router.add_route("*", "/{anything:.*}", redirect)
+    return app

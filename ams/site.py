@@ -1,0 +1,165 @@
+"""The site behind the handlers: who visits, in which language, and how a page is made."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import jinja2
+from aiohttp import web
+
+from ams import guard
+from ams.door import Door
+from ams.language import LANGUAGES, Language, choose
+from ams.rcd_client import Rcd
+from ams.visits import Notice, Visit, Visits
+from rclib.runtime.clock import boottime, wall_ms
+from rclib.runtime.net import parse_endpoint
+
+if TYPE_CHECKING:
+    from ams.config import AmsConfig
+    from ams.metrics import Metrics
+    from rclib.runtime.logs import Logger
+
+LANGUAGE_COOKIE: Final = "lang"
+_LANGUAGE_S: Final = 365 * 24 * 3600
+_PACKAGE: Final = Path(__file__).parent
+STATIC: Final = _PACKAGE / "static"
+LOGIN_PATH: Final = "/login"
+
+
+class Site:
+    """What the handlers share."""
+
+    def __init__(
+        self,
+        config: AmsConfig,
+        log: Logger,
+        metrics: Metrics,
+        *,
+        page_fingerprint: str | None,
+        door: Door | None = None,
+    ) -> None:
+        # Fixed after construction.
+        self.log = log
+        self.metrics = metrics
+        self.page_fingerprint = page_fingerprint
+        """Of the page's own certificate; None: plain HTTP."""
+        self.rcd = Rcd(Path(config.rcd_socket))
+        self.door = door or Door(Path(config.state_dir), log)
+        self.hosts = frozenset(
+            {"localhost", str(parse_endpoint(config.listen).host), *config.hosts}
+        )
+        self._is_secure = page_fingerprint is not None
+        # With this prefix a browser takes the cookie over TLS only, and from this host only.
+        self._cookie = "__Host-ams" if self._is_secure else "ams"
+        self._visits = Visits()
+        self._assets = {
+            path.name: f"/static/{path.name}?{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+            for path in STATIC.iterdir()
+        }
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_PACKAGE / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    # The visitor.
+
+    async def visit(self, request: web.Request, *, keep_awake: bool = True) -> Visit | None:
+        """Return who is asking, if they have shown the password that is set now."""
+        generation = await self.door.generation()
+        cookie = request.cookies.get(self._cookie, "")
+        return self._visits.find(cookie, generation, boottime(), keep_awake=keep_awake)
+
+    async def form(self, request: web.Request) -> tuple[Visit, dict[str, str]]:
+        """Return visitor and fields of a form that this page made for this visit."""
+        visit = await self.visit(request)
+        if visit is None:
+            raise web.HTTPSeeOther("/")
+        fields = await self.fields(request)
+        if not secrets.compare_digest(visit.csrf.encode(), fields.get("csrf", "").encode()):
+            raise web.HTTPForbidden
+        return visit, fields
+
+    @staticmethod
+    async def fields(request: web.Request) -> dict[str, str]:
+        if request.content_type != "application/x-www-form-urlencoded":
+            raise web.HTTPUnsupportedMediaType
+        return {
+            key: value for key, value in (await request.post()).items() if isinstance(value, str)
+        }
+
+    async def let_in(self, notice: Notice | None = None) -> web.Response:
+        """Begin a visit with ids nobody has seen before."""
+        generation = await self.door.generation()
+        if generation is None:
+            raise web.HTTPSeeOther("/")
+        cookie, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        visit = self._visits.begin(cookie, csrf, generation, boottime())
+        visit.notice = notice
+        response = web.Response(status=web.HTTPSeeOther.status_code, headers={"Location": "/"})
+        response.set_cookie(
+            self._cookie, cookie, httponly=True, secure=self._is_secure, samesite="Strict"
+        )
+        return response
+
+    def let_out(self, request: web.Request) -> web.Response:
+        self._visits.end(request.cookies.get(self._cookie, ""))
+        response = web.Response(status=web.HTTPSeeOther.status_code, headers={"Location": "/"})
+        response.del_cookie(self._cookie, secure=self._is_secure, samesite="Strict")
+        return response
+
+    # The page.
+
+    def language(self, request: web.Request) -> Language:
+        return choose(
+            request.query.get("lang", ""),
+            request.cookies.get(LANGUAGE_COOKIE, ""),
+            request.headers.get("Accept-Language", ""),
+        )
+
+    def page(
+        self, request: web.Request, template: str, *, status: int = 200, **values: object
+    ) -> web.Response:
+        language = self.language(request)
+        text = self._templates.get_template(template).render(
+            {
+                "language": language,
+                "t": language.say,
+                "asset": self._assets.__getitem__,
+                "now_ms": wall_ms(),
+                "csrf": "",
+                "notice": None,
+                "title": "",
+                **values,
+            }
+        )
+        response = web.Response(text=text, content_type="text/html", status=status)
+        if request.query.get("lang") in LANGUAGES:
+            response.set_cookie(
+                LANGUAGE_COOKIE,
+                language.code,
+                max_age=_LANGUAGE_S,
+                httponly=True,
+                secure=self._is_secure,
+                samesite="Strict",
+            )
+        return response
+
+    def error_page(
+        self, request: web.Request, status: int, detail: str = "", key: str = "", **values: object
+    ) -> web.Response:
+        """Say what went wrong; `detail` is never a traceback."""
+        del detail  # aiohttp's English reason; the page has its own sentence
+        sentence = self.language(request).say(key or guard.words_for(status), **values)
+        return self.page(request, "error.html", status=status, sentence=sentence)
+
+
+def actor(request: web.Request) -> str:
+    """Who pressed, for the gateway's record."""
+    return f"AMS page from {request.remote or '?'}"

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import string
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ams.language import LANGUAGES, Language, choose
+from ams.words import WORDS
+
+GERMAN, ENGLISH = Language("de"), Language("en")
+
+
+def gaps(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("key", sorted(WORDS))
+def test_every_sentence_is_there_in_every_language_with_the_same_gaps(key: str) -> None:
+    texts = WORDS[key]
+    assert len(texts) == len(LANGUAGES)
+    assert all(texts)
+    assert len({frozenset(gaps(text)) for text in texts}) == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "remembered", "accepted", "chosen"),
+    [
+        ("de", "en", "en", "de"),
+        ("", "de", "en", "de"),
+        ("", "", "de-AT,de;q=0.9,en;q=0.8", "de"),
+        ("", "", "fr,en;q=0.2,de;q=0.7", "de"),
+        ("", "", "de;q=0,en", "en"),
+        ("xx", "yy", "zz", "en"),
+        ("", "", "de;q=rubbish", "en"),
+    ],
+)
+def test_a_wish_counts_more_than_memory_and_memory_more_than_the_browser(
+    wanted: str, remembered: str, accepted: str, chosen: str
+) -> None:
+    assert choose(wanted, remembered, accepted).code == chosen
+
+
+@given(st.text(max_size=200))
+def test_whatever_a_browser_sends_gives_a_language(accepted: str) -> None:
+    assert choose("", "", accepted).code in LANGUAGES
+
+
+@pytest.mark.parametrize(
+    ("count", "german", "english"),
+    [(0, "0 B", "0 B"), (999, "999 B", "999 B"), (1500, "1,5 kB", "1.5 kB")],
+)
+def test_sizes_are_written_as_people_write_them(count: int, german: str, english: str) -> None:
+    assert (GERMAN.size(count), ENGLISH.size(count)) == (german, english)
+
+
+def test_a_minute_promised_is_a_minute_given() -> None:
+    assert ENGLISH.span(1) == "1 min"
+    assert ENGLISH.span(3600) == "1 h"
+    assert ENGLISH.span(86400 + 61) == "1 day 2 min"
+    assert GERMAN.span(0) == "0 min"
+
+
+def test_a_time_of_another_day_carries_its_date() -> None:
+    now = int(datetime(2026, 5, 4, 12, tzinfo=UTC).timestamp() * 1000)
+    assert len(ENGLISH.clock(now, now)) == len("12:00")
+    assert ENGLISH.clock(now - 3 * 86_400_000, now).startswith("2026-05-01 ")
+    assert GERMAN.clock(now - 3 * 86_400_000, now).startswith("01.05.2026 ")
