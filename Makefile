@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 TESTS  := $(VENV)/.installed-for-tests
 
-.PHONY: setup demo test test-slow test-kernel lint format lock clean bench-stund bench-chain bench-relayd
+.PHONY: setup demo test test-slow test-kernel lint format lock clean screens bench-stund bench-chain bench-relayd
 
 setup: $(STAMP)
 
@@ -48,6 +48,11 @@ bench-stund: setup
 
 bench-chain: setup
 	$(PYTHON) bench/chain.py
+
+# The pages as people see them, into docs/screens.
+screens: $(TESTS)
+	mkdir -p docs/screens
+	REMOTECONNECT_SCREENS=docs/screens $(PYTHON) -m pytest -q tests -k in_a_browser
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,13 +10,13 @@ from aiohttp import web
 from ams.door import Knock
 from ams.passwords import UNREADABLE
 from ams.rcd_client import RcdAwayError
-from ams.site import LOGIN_PATH, actor
 from ams.strength import MAX_CHARACTERS, MIN_CHARACTERS, judge
 from ams.visits import Notice
+from ams.website import LOGIN_PATH, actor
 from rclib.wire.local import LoginOutcome, RecordLogin
 
 if TYPE_CHECKING:
-    from ams.site import Site
+    from ams.website import Website
 
 RECORD_FAILED: Final = "record_failed"
 _FORBIDDEN: Final = web.HTTPForbidden.status_code
@@ -25,7 +25,7 @@ _FORBIDDEN: Final = web.HTTPForbidden.status_code
 class DoorPages:
     """What a browser sees that has not shown the password."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Website) -> None:
         self._site = site
 
     def routes(self) -> list[web.RouteDef]:

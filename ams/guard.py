@@ -12,7 +12,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
-    from ams.site import Site
+    from ams.website import Website
 
 MAX_BODY_BYTES: Final = 16 * 1024
 REQUEST_S: Final = 30.0
@@ -35,7 +35,7 @@ _STATIC_CACHE: Final = "public, max-age=31536000, immutable"
 """Their addresses carry a digest of their content."""
 
 
-def middleware(site: Site) -> Middleware:
+def middleware(site: Website) -> Middleware:
     """Return the one middleware of the page."""
 
     @web.middleware
@@ -58,7 +58,7 @@ def middleware(site: Site) -> Middleware:
     return guard
 
 
-async def _checked(site: Site, request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _checked(site: Website, request: web.Request, handler: Handler) -> web.StreamResponse:
     if not is_own_host(request, site.hosts):
         return site.error_page(request, 403, "", "error_host", host=request.host[:80])
     if request.method == "POST":
@@ -89,7 +89,7 @@ def is_own_host(request: web.Request, names: frozenset[str]) -> bool:
         return False
 
 
-def _finish(site: Site, request: web.Request, response: web.StreamResponse) -> None:
+def _finish(site: Website, request: web.Request, response: web.StreamResponse) -> None:
     site.metrics.requests.labels(code=str(response.status)).inc()
     if response.prepared:
         return

@@ -11,18 +11,18 @@ from aiohttp import web
 
 from ams import guard
 from ams.rcd_client import RcdAwayError
-from ams.site import LOGIN_PATH, actor
 from ams.view import is_done, view_of
 from ams.visits import Notice
+from ams.website import LOGIN_PATH, actor
 from rclib.runtime.clock import wall_ms
 from rclib.wire.access import AccessMode
 from rclib.wire.ids import SessionId
 from rclib.wire.local import EndSession, Enrol, Failed, SetAccess
 
 if TYPE_CHECKING:
-    from ams.site import Site
     from ams.view import View
     from ams.visits import Visit
+    from ams.website import Website
     from rclib.wire.local import Request, SessionStatus, Status
 
 HOURS: Final = (1, 2, 4, 8, 24)
@@ -38,7 +38,7 @@ _AWAY: Final = web.HTTPServiceUnavailable.status_code
 class PlantPages:
     """What a browser sees that has shown the password."""
 
-    def __init__(self, site: Site, stopping: asyncio.Event) -> None:
+    def __init__(self, site: Website, stopping: asyncio.Event) -> None:
         self._site = site
         self._stopping = stopping
         self._streams = 0

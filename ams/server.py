@@ -12,7 +12,7 @@ from ams import guard, own_certificate
 from ams.door_pages import DoorPages
 from ams.metrics import Metrics
 from ams.plant_pages import PlantPages
-from ams.site import STATIC, Site
+from ams.website import STATIC, Website
 from rclib.runtime.errors import bind_error
 from rclib.runtime.net import endpoint_of, parse_endpoint
 from rclib.runtime.tlsfiles import server_context
@@ -46,14 +46,16 @@ async def open_page(
     """Build and publish the page; raises StartError."""
     async with AsyncExitStack() as undo:
         tls, fingerprint = _tls(config, ctx.config_dir or Path())
-        site = Site(config, ctx.log, Metrics(ctx.metrics), page_fingerprint=fingerprint, door=door)
+        site = Website(
+            config, ctx.log, Metrics(ctx.metrics), page_fingerprint=fingerprint, door=door
+        )
         endpoint = await _serve(undo, application(site, ctx.stopping), config.listen, tls)
         if config.redirect_listen is not None:
             await _serve(undo, _redirects(site, endpoint.port), config.redirect_listen, None)
         yield endpoint
 
 
-def application(site: Site, stopping: asyncio.Event) -> web.Application:
+def application(site: Website, stopping: asyncio.Event) -> web.Application:
     app = web.Application(
         client_max_size=guard.MAX_BODY_BYTES, middlewares=[guard.middleware(site)]
     )
@@ -100,7 +102,7 @@ async def _serve(
     return endpoint_of(runner.addresses[0])
 
 
-def _redirects(site: Site, port: int) -> web.Application:
+def _redirects(site: Website, port: int) -> web.Application:
     """Lead plain HTTP to the page; everything but the address is forgotten on the way."""
 
     async def redirect(request: web.Request) -> web.Response:

@@ -30,7 +30,7 @@ STATIC: Final = _PACKAGE / "static"
 LOGIN_PATH: Final = "/login"
 
 
-class Site:
+class Website:
     """What the handlers share."""
 
     def __init__(

@@ -1,0 +1,119 @@
+"""The page in Debian's Chromium, as plant staff use it: on a phone, in both languages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import expect
+
+from rclib.wire.access import AccessMode
+from rclib.wire.local import LinkState, SetAccess
+from tests.ams.conftest import PASSWORD, a_session, off, on
+from tests.browser import DESK, PHONE, Tab, open_tab, why_no_browser
+
+if TYPE_CHECKING:
+    from tests.ams.conftest import StandInRcd, Visitor
+
+pytestmark = [
+    pytest.mark.skipif(why_no_browser() is not None, reason=str(why_no_browser())),
+    pytest.mark.timeout(180),
+]
+SAVE = {"de": "Speichern", "en": "Save"}
+
+
+async def set_password(tab: Tab, url: str, language: str) -> None:
+    await tab.page.goto(url)
+    await tab.page.fill("#password", PASSWORD)
+    await tab.page.fill("#repeat", PASSWORD)
+    await tab.page.get_by_role("button", name=SAVE[language]).click()
+    await tab.page.wait_for_selector(".state")
+
+
+async def check(tab: Tab, name: str) -> None:
+    assert await tab.serious_findings() == []
+    assert not await tab.is_wider_than_the_screen()
+    await tab.picture(name)
+
+
+@pytest.mark.parametrize(
+    ("language", "size", "name"),
+    [("de", PHONE, "phone-de"), ("en", DESK, "desk-en")],
+)
+async def test_the_switch_by_clicking(
+    running_rcd: StandInRcd, visitor: Visitor, language: str, size: dict[str, int], name: str
+) -> None:
+    running_rcd.status = off(name="press shop", organisation="Builder", fingerprint="ABCD EFGH")
+    words = {
+        "de": ("Weiter", "Ja, EIN schalten", "AUS schalten", "EIN bis", "AUS"),
+        "en": ("Continue", "Yes, turn ON", "Turn OFF", "ON until", "OFF"),
+    }[language]
+    async with open_tab(size=size, language=language) as tab:
+        await tab.page.goto(visitor.url)
+        await tab.page.type("#password", "passwort123")
+        await expect(tab.page.locator("#strength")).to_have_js_property("value", 1)
+        await check(tab, f"ams-first-visit-{name}")
+        await set_password(tab, visitor.url, language)
+        await check(tab, f"ams-off-{name}")
+        await tab.page.get_by_role("button", name=words[0]).click()
+        await check(tab, f"ams-confirm-{name}")
+        await tab.page.get_by_role("button", name=words[1]).click()
+        await tab.page.wait_for_selector(".state.on")
+        assert words[3] in await tab.page.inner_text("h1")
+        running_rcd.status = on(
+            name="press shop",
+            organisation="Builder",
+            link=LinkState.ONLINE,
+            server="https://cloud.example",
+            remaining_s=14_000,
+            access=AccessMode.ON_UNTIL,
+            sessions=(a_session(),),
+        )
+        # Somebody connects while the page stands there: it shows without a click.
+        await tab.page.wait_for_selector("article")
+        await check(tab, f"ams-on-{name}")
+        await tab.page.get_by_role("button", name=words[2]).click()
+        await tab.page.wait_for_selector(".state.off")
+        assert await tab.page.inner_text("h1") == words[4]
+        assert tab.complaints == []
+    assert running_rcd.status.access is AccessMode.OFF
+
+
+async def test_the_switch_works_without_javascript(
+    running_rcd: StandInRcd, visitor: Visitor
+) -> None:
+    async with open_tab(size=PHONE, script=False) as tab:
+        await set_password(tab, visitor.url, "en")
+        await tab.page.get_by_role("button", name="Continue").click()
+        await tab.page.get_by_role("button", name="Yes, turn ON").click()
+        await tab.page.wait_for_selector(".state.on")
+        await tab.page.get_by_role("button", name="Turn OFF").click()
+        await tab.page.wait_for_selector(".state.off")
+    assert [each.mode for each in running_rcd.of(SetAccess)] == [  # type: ignore[union-attr]
+        AccessMode.ON_UNTIL,
+        AccessMode.OFF,
+    ]
+
+
+async def test_it_is_readable_in_the_dark_and_when_rcd_is_away(visitor: Visitor) -> None:
+    async with open_tab(size=PHONE, language="de", dark=True) as tab:
+        await tab.page.goto(visitor.url)
+        await tab.page.fill("#password", PASSWORD)
+        await tab.page.fill("#repeat", PASSWORD)
+        await tab.page.get_by_role("button", name="Speichern").click()
+        await tab.page.wait_for_selector(".state.unknown")
+        await check(tab, "ams-unknown-dark-phone-de")
+
+
+async def test_the_whole_page_is_small(running_rcd: StandInRcd, visitor: Visitor) -> None:
+    running_rcd.status = on(sessions=(a_session(),))
+    async with open_tab() as tab:
+        sizes: list[int] = []
+
+        await set_password(tab, visitor.url, "en")
+        tab.page.on(
+            "response",
+            lambda response: sizes.append(int(response.headers.get("content-length", 0))),
+        )
+        await tab.page.goto(visitor.url)
+        assert 0 < sum(sizes) < 100 * 1024

@@ -1,0 +1,99 @@
+"""Debian's Chromium for the tests of pages: no foreign host, every complaint collected."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from axe_playwright_python.base import AXE_FILE_PATH
+from playwright.async_api import async_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from playwright.async_api import Page
+
+PHONE: Final = {"width": 360, "height": 740}
+DESK: Final = {"width": 1920, "height": 1080}
+SCREENS: Final = os.environ.get("REMOTECONNECT_SCREENS", "")
+"""Where `make screens` wants its pictures; empty: none are taken."""
+_SERIOUS: Final = frozenset({"serious", "critical"})
+# Without these, Chromium asks hosts of its maker at every start.
+_ARGUMENTS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@dataclass
+class Tab:
+    """One page and what the browser had to complain about."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    async def serious_findings(self) -> list[str]:
+        """What axe-core calls serious or critical (WCAG 2.1 A and AA)."""
+        await self.page.evaluate(Path(AXE_FILE_PATH).read_text(encoding="utf-8"))
+        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+        found = await self.page.evaluate("tags => axe.run({runOnly: tags})", tags)
+        return [
+            f"{each['id']}: {each['nodes'][0]['html']}"
+            for each in found["violations"]
+            if each["impact"] in _SERIOUS
+        ]
+
+    async def is_wider_than_the_screen(self) -> bool:
+        return bool(
+            await self.page.evaluate(
+                "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+            )
+        )
+
+    async def picture(self, name: str) -> None:
+        if SCREENS:
+            await self.page.screenshot(path=Path(SCREENS) / f"{name}.png", full_page=True)
+
+
+def why_no_browser() -> str | None:
+    if shutil.which("chromium") is None:
+        return "chromium is missing (apt install chromium)"
+    return None
+
+
+@asynccontextmanager
+async def open_tab(
+    *, size: dict[str, int] = DESK, language: str = "en", script: bool = True, dark: bool = False
+) -> AsyncIterator[Tab]:
+    """Open one tab of a fresh browser."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=list(_ARGUMENTS)
+        )
+        context = await browser.new_context(
+            viewport={"width": size["width"], "height": size["height"]},
+            locale=language,
+            java_script_enabled=script,
+            color_scheme="dark" if dark else "light",
+            ignore_https_errors=True,
+        )
+        page = await context.new_page()
+        tab = Tab(page)
+        page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda said: tab.complaints.append(said.text) if said.type == "error" else None,
+        )
+        try:
+            yield tab
+        finally:
+            await browser.close()
