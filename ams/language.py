@@ -33,6 +33,11 @@ class Language:
         """Return the sentence of this key; raises KeyError where key or value is missing."""
         return WORDS[key][self._column].format(**values)
 
+    def event(self, action: str) -> str:
+        """What an event of the record is called; one that is not known keeps its name."""
+        texts = WORDS.get(f"event_{action}")
+        return texts[self._column] if texts is not None else action
+
     def size(self, count: int) -> str:
         """Bytes in decimal units, as routers and mobile tariffs count."""
         if count < _STEP:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import segno
 from aiohttp import web
 
 from ams import guard
@@ -17,13 +19,13 @@ from ams.website import LOGIN_PATH, actor
 from rclib.runtime.clock import wall_ms
 from rclib.wire.access import AccessMode
 from rclib.wire.ids import SessionId
-from rclib.wire.local import EndSession, Enrol, Failed, SetAccess
+from rclib.wire.local import EndSession, Enrol, Failed, SetAccess, Status
 
 if TYPE_CHECKING:
     from ams.view import View
     from ams.visits import Visit
     from ams.website import Website
-    from rclib.wire.local import Request, SessionStatus, Status
+    from rclib.wire.local import Request, Response, SessionStatus
 
 HOURS: Final = (1, 2, 4, 8, 24)
 DEFAULT_HOURS: Final = 4
@@ -48,6 +50,7 @@ class PlantPages:
             web.get("/", self.overview),
             web.get("/state", self.state),
             web.get(guard.LIVE_PATH, self.live),
+            web.get("/fingerprint.svg", self.fingerprint),
             web.get("/confirm/on", self.confirm_on),
             web.get("/confirm/end", self.confirm_end),
             web.post("/access", self.access),
@@ -101,6 +104,17 @@ class PlantPages:
             await response.write(b"event: changed\ndata:\n\n" if now != shown else b":\n\n")
             shown = now
             await asyncio.sleep(LIVE_S)
+
+    async def fingerprint(self, request: web.Request) -> web.Response:
+        """Draw the identity's fingerprint as a QR code, for a phone's camera."""
+        if await self._site.visit(request, keep_awake=False) is None:
+            raise web.HTTPForbidden
+        view = await self._view()
+        if view.status is None:
+            raise web.HTTPServiceUnavailable
+        picture = io.BytesIO()
+        segno.make(view.status.fingerprint, error="m").save(picture, kind="svg", scale=4, border=3)
+        return web.Response(body=picture.getvalue(), content_type="image/svg+xml")
 
     # Asking before anything is opened or taken away from somebody at work.
 
@@ -206,16 +220,16 @@ class PlantPages:
         return next((each for each in listed if each.session == wanted), None)
 
 
-def _outcome(wanted: Request, answer: Status | Failed, done: Notice | None) -> Notice | None:
+def _outcome(wanted: Request, answer: Response, done: Notice | None) -> Notice | None:
     match answer:
         case Failed(error, detail):
             return Notice(f"failed_{error.value}", {"why": detail}, is_problem=True)
-        case status if not is_done(wanted, status):
-            return Notice("contradicted", is_problem=True)
-        case status if isinstance(wanted, Enrol):
-            return Notice("done_enrol", {"server": status.server, "name": status.name})
-        case _:
+        case Status() if is_done(wanted, answer):
+            if isinstance(wanted, Enrol):
+                return Notice("done_enrol", {"server": answer.server, "name": answer.name})
             return done
+        case _:
+            return Notice("contradicted", is_problem=True)
 
 
 def _digest(view: View) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.local import LocalProtocolError, LocalUnavailable, PeerGone, connect_local
@@ -15,6 +15,8 @@ from rclib.wire.local import (
     Failed,
     GateState,
     GetStatus,
+    JournalPage,
+    ReadJournal,
     RecordLogin,
     Request,
     Response,
@@ -27,11 +29,14 @@ from rclib.wire.local import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+T = TypeVar("T", Status, JournalPage)
+
 # GetStatus is asked by everyone who looks, and has to tell soon that nobody answers. The others
 # are answered when they are done; OFF has 2 s for that, enrolment waits for another continent.
 _DEADLINES_S: Final[dict[type, float]] = {
     GetStatus: 2.0,
     RecordLogin: 2.0,
+    ReadJournal: 5.0,
     SetAccess: 15.0,
     EndSession: 15.0,
     Enrol: 25.0,
@@ -86,10 +91,11 @@ class Rcd:
 
     async def status(self) -> Status:
         """Raises RcdAwayError, also where rcd answers that it cannot tell."""
-        answer = await self.ask(GetStatus())
-        if isinstance(answer, Failed):
-            raise RcdAwayError(f"{answer.error.value}: {answer.detail}")
-        return answer
+        return _expected(Status, await self.ask(GetStatus()))
+
+    async def journal(self, after: int) -> tuple[str, ...]:
+        """Lines of the gateway's signed record behind `after`. Raises RcdAwayError."""
+        return _expected(JournalPage, await self.ask(ReadJournal(after))).lines
 
     async def _exchange(self, request: Request, deadline_s: float) -> Response:
         connection = await connect_local(self._socket, deadline_s, program="rcd")
@@ -102,3 +108,10 @@ class Rcd:
         finally:
             # Everything is said; a graceful close would let a hanging rcd hold the browser.
             connection.abort()
+
+
+def _expected(kind: type[T], answer: Response) -> T:
+    if isinstance(answer, kind):
+        return answer
+    why = f"{answer.error.value}: {answer.detail}" if isinstance(answer, Failed) else "confused"
+    raise RcdAwayError(why)

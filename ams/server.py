@@ -10,6 +10,7 @@ from aiohttp import web
 
 from ams import guard, own_certificate
 from ams.door_pages import DoorPages
+from ams.history_pages import HistoryPages
 from ams.metrics import Metrics
 from ams.plant_pages import PlantPages
 from ams.website import STATIC, Website
@@ -63,6 +64,7 @@ def application(site: Website, stopping: asyncio.Event) -> web.Application:
         [
             *DoorPages(site).routes(),
             *PlantPages(site, stopping).routes(),
+            *HistoryPages(site).routes(),
             web.static("/static", STATIC),
         ]
     )

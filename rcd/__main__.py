@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from rcd.access_store import AccessStore, boot_id
 from rcd.config import DEFAULT_PATH, RcdConfig
 from rcd.daemon import Daemon
+from rcd.journal import Journal
 from rcd.local_api import LocalApi
 from rcd.records import Records
+from rcd.verify_journal import COMMAND
+from rcd.verify_journal import main as verify_journal
 from rclib.runtime.local import serve_local
 from rclib.runtime.service import Service, run_service
 from rclib.runtime.tlsfiles import client_context
@@ -30,14 +33,15 @@ async def run(config: RcdConfig, ctx: Context) -> None:
     access = AccessStore(state / "access.json", boot_id())
     if access.damage:
         ctx.log.error("access_state_damaged", reason=access.damage, effect="OFF")
-    records = Records(AuditSpool(state / "audit.spool"), ctx.log)
+    journal = Journal(state, identity)
+    records = Records(AuditSpool(state / "audit.spool"), journal, ctx.log)
     pins = Pins(state / "pins.json")
     daemon = Daemon(
         config, ctx, identity=identity, access=access, records=records, pins=pins, tls=tls
     )
     daemon.enrolment = load_enrolment(state)
     await ctx.serve_status(config.status)
-    listening, api = asyncio.Event(), LocalApi(daemon, records, state, tls)
+    listening, api = asyncio.Event(), LocalApi(daemon, records, journal, state, tls)
     server = ctx.tasks.create_task(
         serve_local(
             Path(config.socket),
@@ -57,6 +61,8 @@ async def run(config: RcdConfig, ctx: Context) -> None:
 
 
 def main() -> int:
+    if sys.argv[1:2] == [COMMAND]:
+        return verify_journal(sys.argv[2:])
     return run_service(Service("rcd", __doc__ or "", RcdConfig, run, DEFAULT_PATH))
 
 

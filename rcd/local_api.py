@@ -16,7 +16,9 @@ from rclib.wire.local import (
     Failed,
     GateState,
     GetStatus,
+    JournalPage,
     LoginOutcome,
+    ReadJournal,
     RecordLogin,
     Request,
     RequestError,
@@ -34,8 +36,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rcd.daemon import Daemon
+    from rcd.journal import Journal
     from rcd.records import Records
     from rcd.sessions import Session
+
+MAX_PAGE_BYTES: Final = 24 * 1024
+"""Of journal lines, before JSON escapes their quotes: an answer is a line of 64 KiB at most."""
 
 _LOGINS: Final = {
     LoginOutcome.SUCCEEDED: AuditAction.AMS_LOGIN_SUCCEEDED,
@@ -48,10 +54,16 @@ class LocalApi:
     """Answers one request after the other on each connection."""
 
     def __init__(
-        self, daemon: Daemon, records: Records, state_dir: Path, tls: ssl.SSLContext
+        self,
+        daemon: Daemon,
+        records: Records,
+        journal: Journal,
+        state_dir: Path,
+        tls: ssl.SSLContext,
     ) -> None:
         self._daemon = daemon
         self._records = records
+        self._journal = journal
         self._state_dir = state_dir
         self._tls = tls
 
@@ -82,6 +94,9 @@ class LocalApi:
         match request:
             case GetStatus():
                 pass
+            case ReadJournal(after):
+                lines = self._journal.lines_after(after, MAX_PAGE_BYTES)
+                return JournalPage(tuple(line.decode() for line in lines))
             case SetAccess(AccessMode.OFF, by):
                 await self._daemon.turn_off(by)
             case SetAccess(mode, by, duration_s):
@@ -139,6 +154,8 @@ class LocalApi:
             name=enrolment.name if enrolment else "",
             organisation=enrolment.organisation if enrolment else "",
             server=enrolment.server if enrolment else "",
+            identity_key=daemon.identity.public,
+            journal_seq=self._journal.last_seq,
             sessions=tuple(_shown(session, now) for session in daemon.sessions.open),
         )
 

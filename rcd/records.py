@@ -1,4 +1,4 @@
-"""The gateway's record: every event to the spool, the spool to the control plane in batches."""
+"""The gateway's record: every event to spool and journal, the spool to controld in batches."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rclib.wire.control import AuditBatch, Body
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from rcd.journal import Journal
     from rclib.runtime.logs import Logger
     from rclib.tunnel.audit_spool import AuditSpool
     from rclib.wire.audit import AuditAction
@@ -20,10 +21,11 @@ AUDIT_FAILED = "audit_failed"
 
 
 class Records:
-    """Writes events; one batch at a time is on its way."""
+    """Writes events to spool and journal; one batch at a time is on its way."""
 
-    def __init__(self, spool: AuditSpool, log: Logger) -> None:
+    def __init__(self, spool: AuditSpool, journal: Journal, log: Logger) -> None:
         self._spool = spool
+        self._journal = journal
         self._log = log
         self._send: Callable[[Body], None] | None = None
         self._in_flight = False
@@ -43,6 +45,8 @@ class Records:
             event = self._spool.append(
                 action, at_ms=wall_ms(), session=session, actor=actor, detail=detail
             )
+            # Also what an earlier failure left out of it.
+            self._journal.catch_up((*self._spool.batch(), event))
         except OSError as exc:
             self.fault = f"the gateway cannot keep its record: {exc}"
             self._log.error(AUDIT_FAILED, action=action.value, reason=str(exc))

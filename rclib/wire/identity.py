@@ -43,6 +43,7 @@ class Domain(StrEnum):
     RELAY = "remoteconnect/1 relay leg"
     OFFER_KEY = "remoteconnect/1 technician's tunnel key"
     ANSWER_KEY = "remoteconnect/1 gateway's tunnel key"
+    JOURNAL = "remoteconnect/1 gateway's journal"
     CHECK_PHRASE = "remoteconnect/1 check phrase"
 
 

@@ -14,7 +14,7 @@ import msgspec
 from rclib.wire.access import MAX_ON_S, AccessMode
 from rclib.wire.codec import Struct, decode_json
 from rclib.wire.control import EnrolmentCode, Url
-from rclib.wire.ids import EndpointId, SessionId
+from rclib.wire.ids import EndpointId, IdentityKey, SessionId
 from rclib.wire.session import Milliseconds, Name, PathKind, Target, Text
 
 Actor = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
@@ -49,6 +49,13 @@ class Enrol(Struct, frozen=True, tag="enrol"):
     by: Actor
 
 
+class ReadJournal(Struct, frozen=True, tag="read_journal"):
+    """The gateway's own signed record, oldest first; answered by a JournalPage."""
+
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
+    """Only events with a higher number."""
+
+
 class LoginOutcome(StrEnum):
     """What happened at the page's door."""
 
@@ -64,7 +71,7 @@ class RecordLogin(Struct, frozen=True, tag="record_login"):
     by: Actor
 
 
-Request = GetStatus | SetAccess | EndSession | Enrol | RecordLogin
+Request = GetStatus | SetAccess | EndSession | Enrol | ReadJournal | RecordLogin
 
 
 class LinkState(StrEnum):
@@ -119,7 +126,18 @@ class Status(Struct, frozen=True, tag="status"):
     name: str = ""
     organisation: str = ""
     server: str = ""
+    identity_key: IdentityKey | None = None
+    """Of this gateway; what its journal is signed with."""
+    journal_seq: int = 0
+    """Number of the newest event in the journal."""
     sessions: tuple[SessionStatus, ...] = ()
+
+
+class JournalPage(Struct, frozen=True, tag="journal_page"):
+    """Answer to ReadJournal."""
+
+    lines: tuple[str, ...]
+    """As they stand on disk (`rclib.wire.journal`); none: there is nothing newer."""
 
 
 class RequestError(StrEnum):
@@ -140,7 +158,7 @@ class Failed(Struct, frozen=True, tag="failed"):
     detail: Text
 
 
-Response = Status | Failed
+Response = Status | JournalPage | Failed
 
 _request_decoder: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
 _response_decoder: Final[msgspec.json.Decoder[Response]] = msgspec.json.Decoder(Response)

@@ -27,7 +27,9 @@ from rclib.wire.local import (
     EndSession,
     Failed,
     GateState,
+    JournalPage,
     LinkState,
+    ReadJournal,
     Request,
     RequestError,
     SessionStatus,
@@ -92,6 +94,7 @@ class StandInRcd:
     status: Status = field(default_factory=off)
     asked: list[Request] = field(default_factory=list)
     fault: str = ""
+    journal: list[str] = field(default_factory=list)
     is_deaf: bool = False
     """Confirms everything and does nothing."""
 
@@ -101,7 +104,9 @@ class StandInRcd:
             self.asked.append(request)
             await connection.send(encode(self._answer(request)))
 
-    def _answer(self, request: Request) -> Status | Failed:
+    def _answer(self, request: Request) -> Status | JournalPage | Failed:
+        if isinstance(request, ReadJournal):
+            return JournalPage(tuple(self.journal[request.after : request.after + 2]))
         if self.fault and isinstance(request, SetAccess | EndSession):
             return Failed(RequestError.STORAGE, self.fault)
         if self.is_deaf:

@@ -10,6 +10,7 @@ from playwright.async_api import expect
 from rclib.wire.access import AccessMode
 from rclib.wire.local import LinkState, SetAccess
 from tests.ams.conftest import PASSWORD, a_session, off, on
+from tests.ams.test_history_pages import keep
 from tests.browser import DESK, PHONE, Tab, open_tab, why_no_browser
 
 if TYPE_CHECKING:
@@ -103,6 +104,18 @@ async def test_it_is_readable_in_the_dark_and_when_rcd_is_away(visitor: Visitor)
         await tab.page.get_by_role("button", name="Speichern").click()
         await tab.page.wait_for_selector(".state.unknown")
         await check(tab, "ams-unknown-dark-phone-de")
+
+
+async def test_the_history_can_be_read_on_a_phone(
+    running_rcd: StandInRcd, visitor: Visitor
+) -> None:
+    keep(running_rcd, 12)
+    async with open_tab(size=PHONE, language="de") as tab:
+        await set_password(tab, visitor.url, "de")
+        await tab.page.get_by_role("link", name="Verlauf").click()
+        await tab.page.wait_for_selector(".events")
+        await check(tab, "ams-history-phone-de")
+        assert tab.complaints == []
 
 
 async def test_the_whole_page_is_small(running_rcd: StandInRcd, visitor: Visitor) -> None:

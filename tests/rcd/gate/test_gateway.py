@@ -245,7 +245,8 @@ class TestClosing:
             await pair.open([ready.modbus])
             assert ready.command("rcd", "close").returncode == 0
             assert not await asyncio.to_thread(answers, ready, ready.plc, 502)
-            assert isinstance(await first_event(pair.gateway), Tampered)
+            # Whether the gate misses the rules or the interface first is a matter of timing.
+            assert isinstance(await first_event(pair.gateway), Tampered | Gone)
             ready.assert_nothing_left()
 
 
