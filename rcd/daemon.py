@@ -1,8 +1,8 @@
 """The gateway daemon around its pure core: carries out commands, feeds events, keeps the clock.
 
 Tasks, one each: the gate's connection (with the renewal of the allow-set), the control link
-(only while access is ON), the clock. Everything else happens in their callbacks, so that no two
-events are ever handled at once.
+(only while access is ON), the clock, and the steps of tunnels (`rcd.tunnels`). Everything else
+happens in their callbacks, so that no two events are ever handled at once.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from rcd.commands import (
 from rcd.gate_link import GateLink
 from rcd.metrics import Metrics
 from rcd.sessions import Sessions, refuse
+from rcd.tunnels import Tunnels
 from rclib.runtime.clock import boottime, wall_ms
 from rclib.tunnel.control_link import ControlLink, LinkSettings
-from rclib.tunnel.gate_client import GateRefused, GateUnavailable
-from rclib.tunnel.tunnel_end import TunnelEnd
+from rclib.tunnel.gate_client import GateRefused
 from rclib.wire.access import AccessMode
 from rclib.wire.audit import AuditAction
 from rclib.wire.control import (
@@ -41,31 +41,26 @@ from rclib.wire.control import (
     SessionEnd,
     SessionOffer,
 )
-from rclib.wire.gate import Allow, Open
-from rclib.wire.identity import Side, answer_key_statement
-from rclib.wire.ids import EndpointId, SessionId
+from rclib.wire.identity import answer_key_statement
+from rclib.wire.ids import EndpointId
 from rclib.wire.local import LinkState
 from rclib.wire.session import EndReason, RefusalReason
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Coroutine
 
     from rcd.access_store import AccessStore
     from rcd.config import RcdConfig
     from rcd.records import Records
     from rclib.runtime.context import Context
     from rclib.tunnel.enrolment import Enrolment, Identity
+    from rclib.tunnel.gate_client import GateUnavailable
     from rclib.tunnel.pins import Pins
-    from rclib.wire.gate import TunnelCounters
+    from rclib.wire.gate import Opened, TunnelCounters
+    from rclib.wire.ids import SessionId, TunnelKey
 
 GOODBYE_S: Final = 0.5
 """For the control plane to hear that the plant went OFF, after everything is closed."""
-CLOSE_S: Final = 2.0
-"""Within which everything of a session is gone; what then still hangs has no rules left."""
-
-SESSION_CLOSE_FAILED = "session_close_failed"
-COMMAND_REFUSED = "command_refused"
 
 
 class Daemon:
@@ -91,6 +86,7 @@ class Daemon:
         self._pins = pins
         self._tls = tls
         self.gate = GateLink(config, ctx, self)
+        self._tunnels = Tunnels(config, ctx, self, gate=self.gate, identity=identity, tls=tls)
         self._metrics = Metrics(ctx.metrics)
         # The state, changed in callbacks of the loop only.
         self.sessions = Sessions(
@@ -98,8 +94,6 @@ class Daemon:
         )
         self.enrolment: Enrolment | None = None
         self.link_detail = ""
-        self._ends: dict[SessionId, TunnelEnd] = {}
-        self._work: dict[asyncio.Task[None], SessionId] = {}
         self._link: ControlLink | None = None
         self._link_task: asyncio.Task[None] | None = None
         self._clock_moved = asyncio.Event()
@@ -145,9 +139,7 @@ class Daemon:
             self._do(self.sessions.end_all(reason, actor=actor, detail=detail))
         else:
             self._do(self.sessions.end(session, reason, actor=actor, detail=detail))
-        closing = [task for task, of in self._work.items() if session in (None, of)]
-        if closing:
-            await asyncio.wait(closing, timeout=CLOSE_S)
+        await self._tunnels.closed(session)
 
     def enrolled(self, enrolment: Enrolment) -> None:
         self.enrolment = enrolment
@@ -205,6 +197,18 @@ class Daemon:
     def gate_gone(self, session: SessionId, detail: str) -> None:
         self._do(self.sessions.end(session, EndReason.GATE_FAILED, detail=detail))
 
+    # Events of the tunnels.
+
+    def tunnel_prepared(self, session: SessionId, tunnel_key: TunnelKey) -> None:
+        self._do(self.sessions.prepared(session, tunnel_key))
+
+    def tunnel_opened(self, session: SessionId, opened: Opened) -> None:
+        self._do(self.sessions.opened(session, opened.interface, opened.backend))
+
+    def tunnel_refused(self, session: SessionId, exc: GateRefused | GateUnavailable) -> None:
+        error = exc.error if isinstance(exc, GateRefused) else None
+        self._do(self.sessions.refused_by_gate(session, error, str(exc)))
+
     # Events of the control link.
 
     @property
@@ -260,27 +264,21 @@ class Daemon:
                 case PinIdentity():
                     self._pin(command)
                 case PrepareTunnel(session):
-                    self._start(session, self._prepare(session))
+                    self._tunnels.prepare(session)
                 case OpenTunnel(offer):
-                    self._start(offer.session, self._open(offer))
+                    self._tunnels.open(offer)
                 case SendAnswer():
                     self._answer(command)
                 case RenewRelays(session, relays):
-                    if session in self._ends:
-                        self._ends[session].renew(relays)
+                    self._tunnels.renew_relays(session, relays)
                 case CloseTunnel(session):
-                    self._start(session, self._close(session))
+                    self._tunnels.close(session)
                 case Tell(body):
                     self._tell(body)
                 case Record(action, session, actor, detail):
                     self._records.write(action, session=session, actor=actor, detail=detail)
         self._metrics.show(self, record_fault=bool(self._records.fault))
         self._clock_moved.set()
-
-    def _start(self, session: SessionId, work: Coroutine[None, None, None]) -> None:
-        task = self._ctx.tasks.create_task(work, name=f"{session}")
-        self._work[task] = session
-        task.add_done_callback(self._work.pop)
 
     def _pin(self, command: PinIdentity) -> None:
         try:
@@ -289,56 +287,6 @@ class Daemon:
             # Unpinned, the next key would be accepted as the first: not on this gateway.
             self._records.fault = f"the gateway's disk takes no data: {exc.strerror}"
         self._records.write(AuditAction.IDENTITY_PINNED, detail={"endpoint": command.endpoint})
-
-    async def _prepare(self, session: SessionId) -> None:
-        try:
-            tunnel_key = await self.gate.client.prepare(session)
-        except (GateRefused, GateUnavailable) as exc:
-            self._gate_refused(session, exc)
-        else:
-            self._do(self.sessions.prepared(session, tunnel_key))
-
-    async def _open(self, offer: SessionOffer) -> None:
-        end = TunnelEnd(
-            offer.session, Side.GATEWAY, self.identity, offer.relays, self._tls, self._ctx.log
-        )
-        self._ends[offer.session] = end
-        try:
-            endpoint_port = await end.start()
-            opened = await self.gate.client.open(
-                Open(
-                    offer.session,
-                    offer.peer.tunnel_key,
-                    offer.link.gateway,
-                    offer.link.technician,
-                    endpoint_port,
-                    tuple(Allow(t.address, t.protocol, t.port) for t in offer.targets),
-                    self._config.mtu,
-                    # Without keepalives this end never initiates: two ends that start in the
-                    # same instant can keep missing each other, five seconds a time.
-                    keepalive_s=0,
-                )
-            )
-        except (GateRefused, GateUnavailable) as exc:
-            self._gate_refused(offer.session, exc)
-        else:
-            end.wireguard_listens(opened.listen_port)
-            self._do(self.sessions.opened(offer.session, opened.interface, opened.backend))
-
-    async def _close(self, session: SessionId) -> None:
-        # The gate first: it is what keeps the plant shut.
-        try:
-            await self.gate.client.close(session)
-        except (GateRefused, GateUnavailable) as exc:
-            self._ctx.log.warning(SESSION_CLOSE_FAILED, session=session, detail=str(exc))
-        end = self._ends.pop(session, None)
-        if end is not None:
-            await end.close()
-
-    def _gate_refused(self, session: SessionId, exc: GateRefused | GateUnavailable) -> None:
-        error = exc.error if isinstance(exc, GateRefused) else None
-        self._ctx.log.warning(COMMAND_REFUSED, session=session, detail=str(exc))
-        self._do(self.sessions.refused_by_gate(session, error, str(exc)))
 
     def _answer(self, command: SendAnswer) -> None:
         offer, peer = command.offer, command.offer.peer

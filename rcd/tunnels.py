@@ -1,0 +1,144 @@
+"""The gateway's tunnels: what the session core asks of the gate and of the relay legs, carried out.
+
+One task per step and session. Whatever a step comes to is told to the handler, which feeds it to
+the core; nothing here decides whether a session may exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+from rclib.tunnel.gate_client import GateRefused, GateUnavailable
+from rclib.tunnel.tunnel_end import TunnelEnd
+from rclib.wire.gate import Allow, Open
+from rclib.wire.identity import Side
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Coroutine
+
+    from rcd.config import RcdConfig
+    from rcd.gate_link import GateLink
+    from rclib.runtime.context import Context
+    from rclib.tunnel.enrolment import Identity
+    from rclib.wire.control import RelayLeg, SessionOffer
+    from rclib.wire.gate import Opened
+    from rclib.wire.ids import SessionId, TunnelKey
+
+CLOSE_S: Final = 2.0
+"""Within which everything of a session is gone; what then still hangs has no rules left."""
+
+SESSION_CLOSE_FAILED = "session_close_failed"
+COMMAND_REFUSED = "command_refused"
+
+
+class TunnelHandler(Protocol):
+    """What the daemon does with what became of a step."""
+
+    def tunnel_prepared(self, session: SessionId, tunnel_key: TunnelKey) -> None: ...
+    def tunnel_opened(self, session: SessionId, opened: Opened) -> None: ...
+    def tunnel_refused(self, session: SessionId, exc: GateRefused | GateUnavailable, /) -> None: ...
+
+
+class Tunnels:
+    """The tunnels of all sessions of this gateway."""
+
+    def __init__(
+        self,
+        config: RcdConfig,
+        ctx: Context,
+        handler: TunnelHandler,
+        *,
+        gate: GateLink,
+        identity: Identity,
+        tls: ssl.SSLContext,
+    ) -> None:
+        # Fixed after construction.
+        self._config = config
+        self._ctx = ctx
+        self._handler = handler
+        self._gate = gate
+        self._identity = identity
+        self._tls = tls
+        # Of the open sessions.
+        self._ends: dict[SessionId, TunnelEnd] = {}
+        self._work: dict[asyncio.Task[None], SessionId] = {}
+
+    def prepare(self, session: SessionId) -> None:
+        """Have the gate make the session's key."""
+        self._start(session, self._prepare(session))
+
+    def open(self, offer: SessionOffer) -> None:
+        """Dial the relays; have the gate put up rules and interface."""
+        self._start(offer.session, self._open(offer))
+
+    def renew_relays(self, session: SessionId, relays: tuple[RelayLeg, ...]) -> None:
+        if session in self._ends:
+            self._ends[session].renew(relays)
+
+    def close(self, session: SessionId) -> None:
+        self._start(session, self._close(session))
+
+    async def closed(self, session: SessionId | None) -> None:
+        """Wait until what was asked for one session, or all, is done, at most CLOSE_S."""
+        closing = [task for task, of in self._work.items() if session in (None, of)]
+        if closing:
+            await asyncio.wait(closing, timeout=CLOSE_S)
+
+    # Steps.
+
+    def _start(self, session: SessionId, work: Coroutine[None, None, None]) -> None:
+        task = self._ctx.tasks.create_task(work, name=f"{session}")
+        self._work[task] = session
+        task.add_done_callback(self._work.pop)
+
+    async def _prepare(self, session: SessionId) -> None:
+        try:
+            tunnel_key = await self._gate.client.prepare(session)
+        except (GateRefused, GateUnavailable) as exc:
+            self._refused(session, exc)
+        else:
+            self._handler.tunnel_prepared(session, tunnel_key)
+
+    async def _open(self, offer: SessionOffer) -> None:
+        end = TunnelEnd(
+            offer.session, Side.GATEWAY, self._identity, offer.relays, self._tls, self._ctx.log
+        )
+        self._ends[offer.session] = end
+        try:
+            endpoint_port = await end.start()
+            opened = await self._gate.client.open(self._request(offer, endpoint_port))
+        except (GateRefused, GateUnavailable) as exc:
+            self._refused(offer.session, exc)
+        else:
+            end.wireguard_listens(opened.listen_port)
+            self._handler.tunnel_opened(offer.session, opened)
+
+    def _request(self, offer: SessionOffer, endpoint_port: int) -> Open:
+        return Open(
+            offer.session,
+            offer.peer.tunnel_key,
+            offer.link.gateway,
+            offer.link.technician,
+            endpoint_port,
+            tuple(Allow(t.address, t.protocol, t.port) for t in offer.targets),
+            self._config.mtu,
+            # Without keepalives this end never initiates: two ends that start in the
+            # same instant can keep missing each other, five seconds a time.
+            keepalive_s=0,
+        )
+
+    async def _close(self, session: SessionId) -> None:
+        # The gate first: it is what keeps the plant shut.
+        try:
+            await self._gate.client.close(session)
+        except (GateRefused, GateUnavailable) as exc:
+            self._ctx.log.warning(SESSION_CLOSE_FAILED, session=session, detail=str(exc))
+        end = self._ends.pop(session, None)
+        if end is not None:
+            await end.close()
+
+    def _refused(self, session: SessionId, exc: GateRefused | GateUnavailable) -> None:
+        self._ctx.log.warning(COMMAND_REFUSED, session=session, detail=str(exc))
+        self._handler.tunnel_refused(session, exc)
