@@ -13,6 +13,7 @@ from ams.rcd_client import RcdAwayError
 from ams.strength import MAX_CHARACTERS, MIN_CHARACTERS, judge
 from ams.visits import Notice
 from ams.website import LOGIN_PATH, actor
+from rclib.pages import guard
 from rclib.wire.local import LoginOutcome, RecordLogin
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class DoorPages:
     async def first_password(self, request: web.Request) -> web.Response:
         if await self._site.door.generation() is not None:
             return await self._show(request, Notice("already_set", is_problem=True))
-        form = await self._site.fields(request)
+        form = await guard.fields(request)
         password = form.get("password", "")
         strength = await asyncio.to_thread(judge, password)
         if not strength.is_accepted:
@@ -69,11 +70,11 @@ class DoorPages:
         """Judge while the first password is typed; afterwards nobody has a use for it."""
         if await self._site.door.generation() is not None:
             raise web.HTTPNotFound
-        form = await self._site.fields(request)
+        form = await guard.fields(request)
         return web.Response(text=(await asyncio.to_thread(judge, form.get("password", ""))).value)
 
     async def login(self, request: web.Request) -> web.Response:
-        form = await self._site.fields(request)
+        form = await guard.fields(request)
         answer = await self._site.door.knock(form.get("password", ""), request.remote or "?")
         self._site.metrics.knocks[answer.knock].inc()
         if answer.knock is Knock.OPENED:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from ams import guard
 from ams.rcd_client import RcdAwayError
+from rclib.pages import guard
 from rclib.wire.errors import DecodeError
 from rclib.wire.journal import decode_line
 

@@ -11,11 +11,13 @@ import msgspec
 import segno
 from aiohttp import web
 
-from ams import guard
+from ams.guard import LIVE_PATH
 from ams.rcd_client import RcdAwayError
 from ams.view import is_done, view_of
 from ams.visits import Notice
 from ams.website import LOGIN_PATH, actor
+from rclib.pages import guard
+from rclib.pages.language import LANGUAGES
 from rclib.runtime.clock import wall_ms
 from rclib.wire.access import AccessMode
 from rclib.wire.ids import SessionId
@@ -49,7 +51,7 @@ class PlantPages:
         return [
             web.get("/", self.overview),
             web.get("/state", self.state),
-            web.get(guard.LIVE_PATH, self.live),
+            web.get(LIVE_PATH, self.live),
             web.get("/fingerprint.svg", self.fingerprint),
             web.get("/confirm/on", self.confirm_on),
             web.get("/confirm/end", self.confirm_end),
@@ -264,4 +266,4 @@ def _hours(text: str) -> int:
 
 def _with_language(request: web.Request, path: str) -> str:
     wanted = request.query.get("lang")
-    return f"{path}?lang={wanted}" if wanted in ("de", "en") else path
+    return f"{path}?lang={wanted}" if wanted in LANGUAGES else path

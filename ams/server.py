@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from ams import guard, own_certificate
+from ams import own_certificate
 from ams.door_pages import DoorPages
+from ams.guard import middleware
 from ams.history_pages import HistoryPages
 from ams.metrics import Metrics
 from ams.plant_pages import PlantPages
-from ams.website import STATIC, Website
+from ams.website import Website
+from rclib.pages.guard import MAX_BODY_BYTES, is_own_host
 from rclib.runtime.errors import bind_error
 from rclib.runtime.net import endpoint_of, parse_endpoint
 from rclib.runtime.tlsfiles import server_context
@@ -57,15 +59,13 @@ async def open_page(
 
 
 def application(site: Website, stopping: asyncio.Event) -> web.Application:
-    app = web.Application(
-        client_max_size=guard.MAX_BODY_BYTES, middlewares=[guard.middleware(site)]
-    )
+    app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[middleware(site)])
     app.add_routes(
         [
             *DoorPages(site).routes(),
             *PlantPages(site, stopping).routes(),
             *HistoryPages(site).routes(),
-            web.static("/static", STATIC),
+            *site.templates.routes(),
         ]
     )
     return app
@@ -110,7 +110,7 @@ def _redirects(site: Website, port: int) -> web.Application:
     async def redirect(request: web.Request) -> web.Response:
         # Only to ourselves: a foreign Host would make this an open redirect.
         host = request.url.host or ""
-        if not guard.is_own_host(request, site.hosts):
+        if not is_own_host(request, site.hosts):
             raise web.HTTPForbidden
         shown = f"[{host}]" if ":" in host else host
         raise web.HTTPPermanentRedirect(f"https://{shown}{'' if port == 443 else f':{port}'}/")  # noqa: PLR2004 - HTTPS

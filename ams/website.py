@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import jinja2
 from aiohttp import web
 
-from ams import guard
 from ams.door import Door
-from ams.language import LANGUAGES, Language, choose
 from ams.rcd_client import Rcd
 from ams.visits import Notice, Visit, Visits
+from ams.words import WORDS
+from rclib.pages import guard
+from rclib.pages.language import LANGUAGES, Language, choose
+from rclib.pages.templates import Templates
 from rclib.runtime.clock import boottime, wall_ms
 from rclib.runtime.net import parse_endpoint
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 LANGUAGE_COOKIE: Final = "lang"
 _LANGUAGE_S: Final = 365 * 24 * 3600
-_PACKAGE: Final = Path(__file__).parent
-STATIC: Final = _PACKAGE / "static"
 LOGIN_PATH: Final = "/login"
 
 
@@ -56,17 +54,7 @@ class Website:
         # With this prefix a browser takes the cookie over TLS only, and from this host only.
         self._cookie = "__Host-ams" if self._is_secure else "ams"
         self._visits = Visits()
-        self._assets = {
-            path.name: f"/static/{path.name}?{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
-            for path in STATIC.iterdir()
-        }
-        self._templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(_PACKAGE / "templates"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self.templates = Templates(Path(__file__).parent)
 
     # The visitor.
 
@@ -81,18 +69,10 @@ class Website:
         visit = await self.visit(request)
         if visit is None:
             raise web.HTTPSeeOther("/")
-        fields = await self.fields(request)
+        fields = await guard.fields(request)
         if not secrets.compare_digest(visit.csrf.encode(), fields.get("csrf", "").encode()):
             raise web.HTTPForbidden
         return visit, fields
-
-    @staticmethod
-    async def fields(request: web.Request) -> dict[str, str]:
-        if request.content_type != "application/x-www-form-urlencoded":
-            raise web.HTTPUnsupportedMediaType
-        return {
-            key: value for key, value in (await request.post()).items() if isinstance(value, str)
-        }
 
     async def let_in(self, notice: Notice | None = None) -> web.Response:
         """Begin a visit with ids nobody has seen before."""
@@ -118,6 +98,7 @@ class Website:
 
     def language(self, request: web.Request) -> Language:
         return choose(
+            WORDS,
             request.query.get("lang", ""),
             request.cookies.get(LANGUAGE_COOKIE, ""),
             request.headers.get("Accept-Language", ""),
@@ -127,17 +108,17 @@ class Website:
         self, request: web.Request, template: str, *, status: int = 200, **values: object
     ) -> web.Response:
         language = self.language(request)
-        text = self._templates.get_template(template).render(
+        text = self.templates.render(
+            template,
             {
                 "language": language,
                 "t": language.say,
-                "asset": self._assets.__getitem__,
                 "now_ms": wall_ms(),
                 "csrf": "",
                 "notice": None,
                 "title": "",
                 **values,
-            }
+            },
         )
         response = web.Response(text=text, content_type="text/html", status=status)
         if request.query.get("lang") in LANGUAGES:
@@ -152,11 +133,10 @@ class Website:
         return response
 
     def error_page(
-        self, request: web.Request, status: int, detail: str = "", key: str = "", **values: object
+        self, request: web.Request, status: int, key: str, **values: object
     ) -> web.Response:
-        """Say what went wrong; `detail` is never a traceback."""
-        del detail  # aiohttp's English reason; the page has its own sentence
-        sentence = self.language(request).say(key or guard.words_for(status), **values)
+        """Say what went wrong, in the words of `key`."""
+        sentence = self.language(request).say(key, **values)
         return self.page(request, "error.html", status=status, sentence=sentence)
 
 

@@ -1,4 +1,4 @@
-"""Every sentence of the page: German, English. The order is that of `language.LANGUAGES`."""
+"""Every sentence of the page: German, English. The order is that of `rclib.pages.language`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "logout": ("Abmelden", "Log out"),
     "cancel": ("Abbrechen", "Cancel"),
     "back": ("Zurück zur Übersicht", "Back to the overview"),
-    "unit_day": ("Tag", "day"),
-    "unit_days": ("Tage", "days"),
-    "unit_hour": ("h", "h"),
-    "unit_minute": ("min", "min"),
-    "unit_second": ("s", "s"),
     # The door.
     "set_title": ("Passwort festlegen", "Set the password"),
     "set_text": (
@@ -350,6 +345,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "error_400": ("Die Anfrage ist nicht lesbar.", "The request cannot be read."),
     "error_404": ("Diese Seite gibt es nicht.", "There is no such page."),
     "error_405": ("So lässt sich diese Adresse nicht aufrufen.", "Not the way to ask for this."),
+    "error_408": ("Die Anfrage kam nicht vollständig an.", "The request did not arrive whole."),
     "error_413": ("Die Anfrage ist zu groß.", "The request is too large."),
     "error_415": ("Nur gewöhnliche Formulare.", "Ordinary forms only."),
     "error_500": (

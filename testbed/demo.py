@@ -29,11 +29,13 @@ MAX_OFF_MS = 2000
 @contextmanager
 def step(text: str) -> Iterator[None]:
     """Tell what is being done, then how long it took."""
-    sys.stdout.write(f"  … {text}")
-    sys.stdout.flush()
+    if sys.stdout.isatty():  # in a file the line stands there once, when it is done
+        sys.stdout.write(f"  … {text}")
+        sys.stdout.flush()
     started = time.monotonic()
     yield
-    sys.stdout.write(f"\r  ✓ {text}  ({time.monotonic() - started:.2f} s)\n")
+    over = "\r" if sys.stdout.isatty() else ""
+    sys.stdout.write(f"{over}  ✓ {text}  ({time.monotonic() - started:.2f} s)\n")
     sys.stdout.flush()
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ams import guard
+from rclib.pages import guard
 from rclib.wire.local import SetAccess
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ async def test_a_page_that_is_not_there_says_so_in_words(
     assert visitor.status == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/login", "/nothing", "/static/ams.css"])
+@pytest.mark.parametrize("path", ["/", "/login", "/nothing", "/static/base.css"])
 async def test_every_answer_carries_the_headers(
     running_rcd: StandInRcd, visitor: Visitor, path: str
 ) -> None:

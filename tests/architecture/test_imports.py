@@ -15,10 +15,11 @@ OURS = ("rclib", "controld", "relayd", "stund", "rcd", "ams", "rcc", "testbed")
 MAY_IMPORT = {
     "rclib.wire": (),
     "rclib.runtime": (),
+    "rclib.pages": ("rclib.runtime",),
     "rclib.tunnel": ("rclib.wire", "rclib.runtime"),
     "stund": ("rclib.wire", "rclib.runtime"),
-    "ams": ("rclib.wire", "rclib.runtime"),
-    "controld": ("rclib.wire", "rclib.runtime"),
+    "ams": ("rclib.wire", "rclib.runtime", "rclib.pages"),
+    "controld": ("rclib.wire", "rclib.runtime", "rclib.pages"),
     "relayd": ("rclib.wire", "rclib.runtime", "rclib.tunnel"),
     "rcd": ("rclib.wire", "rclib.runtime", "rclib.tunnel"),
     "rcc": ("rclib.wire", "rclib.runtime", "rclib.tunnel"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Final
 
-from ams.words import WORDS
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    Words = Mapping[str, tuple[str, str]]
+    """Sentences by key, in the order of LANGUAGES."""
 
 LANGUAGES: Final = ("de", "en")
 _DEFAULT: Final = "en"
@@ -17,11 +18,21 @@ _STEP: Final = 1000
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 
 
-class Language:
-    """One language of the page."""
+UNITS: Final[dict[str, tuple[str, str]]] = {
+    "day": ("Tag", "day"),
+    "days": ("Tage", "days"),
+    "hour": ("h", "h"),
+    "minute": ("min", "min"),
+    "second": ("s", "s"),
+}
 
-    def __init__(self, code: str) -> None:
+
+class Language:
+    """One language of a page."""
+
+    def __init__(self, code: str, words: Words) -> None:
         self.code = code
+        self._words = words
         self._column = LANGUAGES.index(code)
 
     @property
@@ -31,12 +42,12 @@ class Language:
 
     def say(self, key: str, **values: object) -> str:
         """Return the sentence of this key; raises KeyError where key or value is missing."""
-        return WORDS[key][self._column].format(**values)
+        return self._words[key][self._column].format(**values)
 
-    def event(self, action: str) -> str:
-        """What an event of the record is called; one that is not known keeps its name."""
-        texts = WORDS.get(f"event_{action}")
-        return texts[self._column] if texts is not None else action
+    def name(self, kind: str, value: str) -> str:
+        """What a member of a closed set is called here; one without a name keeps its value."""
+        texts = self._words.get(f"{kind}_{value}")
+        return texts[self._column] if texts is not None else value
 
     def size(self, count: int) -> str:
         """Bytes in decimal units, as routers and mobile tariffs count."""
@@ -56,18 +67,18 @@ class Language:
         days, minutes = divmod(minutes, _DAY_S // _MINUTE_S)
         hours, minutes = divmod(minutes, _HOUR_S // _MINUTE_S)
         parts = (
-            (days, self.say("unit_day" if days == 1 else "unit_days")),
-            (hours, self.say("unit_hour")),
-            (minutes, self.say("unit_minute")),
+            (days, self._unit("day" if days == 1 else "days")),
+            (hours, self._unit("hour")),
+            (minutes, self._unit("minute")),
         )
         shown = [f"{number} {unit}" for number, unit in parts if number]
-        return " ".join(shown) or f"0 {self.say('unit_minute')}"
+        return " ".join(shown) or f"0 {self._unit('minute')}"
 
     def wait(self, seconds: float) -> str:
         """A short wait to the second, a long one to the minute, both rounded up."""
         if seconds > 2 * _MINUTE_S:
             return self.span(seconds)
-        return f"{-int(-seconds // 1)} {self.say('unit_second')}"
+        return f"{-int(-seconds // 1)} {self._unit('second')}"
 
     def clock(self, at_ms: int, now_ms: int, *, seconds: bool = False) -> str:
         """The gateway's local time, with the date unless it is today's."""
@@ -78,11 +89,14 @@ class Language:
         date = at.strftime("%d.%m.%Y" if self.code == "de" else "%Y-%m-%d")
         return f"{date} {time}"
 
+    def _unit(self, unit: str) -> str:
+        return UNITS[unit][self._column]
 
-def choose(wanted: str, remembered: str, accepted: str) -> Language:
+
+def choose(words: Words, wanted: str, remembered: str, accepted: str) -> Language:
     """An explicit wish, else the remembered one, else the first the browser names that we have."""
     candidates = (wanted, remembered, *_preferences(accepted))
-    return Language(next((each for each in candidates if each in LANGUAGES), _DEFAULT))
+    return Language(next((each for each in candidates if each in LANGUAGES), _DEFAULT), words)
 
 
 def _preferences(accepted: str) -> Iterable[str]:
