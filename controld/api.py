@@ -130,7 +130,7 @@ def _handler(
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         async with asyncio.timeout(REQUEST_S):
-            call = await _admit(route, services, request)
+            call = await admit(route.needs, services, request, _bearer_token)
             answer = await route.handle(call)
         if answer is None:
             return web.Response(status=HTTPStatus.NO_CONTENT)
@@ -139,25 +139,34 @@ def _handler(
     return handle
 
 
-async def _admit(route: Route, services: Services, request: web.Request) -> Call:
-    """Find out who asks and whether they may. Raises UnauthenticatedError, ForbiddenError."""
+async def admit(
+    needs: Action | Open,
+    services: Services,
+    request: web.Request,
+    token_of: Callable[[web.Request], str],
+) -> Call:
+    """Find out who asks and whether they may; one way for programs and for the portal.
+
+    `token_of` returns the request's token or raises UnauthenticatedError. Raises that one and
+    ForbiddenError.
+    """
     source = request.remote or ""
     now_ms = services.now_ms()
-    if route.needs is Open.ANYONE:
+    if needs is Open.ANYONE:
         return Call(services, request, Actor("", "", source), now_ms, None, "")
-    token = _bearer_token(request)
+    token = token_of(request)
     user = await services.store.read(lambda tx: store_users.user_of_token(tx, token, now_ms))
     if user is None:
         raise UnauthenticatedError("not_signed_in", "the token is unknown or over; log in again")
     call = Call(services, request, Actor(user.id, user.name, source), now_ms, user, token)
-    if isinstance(route.needs, Action):
+    if isinstance(needs, Action):
         if user.must_change_password:
             raise ForbiddenError(
                 "password_change_required",
                 "this is a one-time password; set your own with POST /api/v1/password first",
             )
-        if scope_of(user.role, route.needs) is Scope.NONE:
-            await _record_denial(call, route.needs)
+        if scope_of(user.role, needs) is Scope.NONE:
+            await _record_denial(call, needs)
             raise ForbiddenError("forbidden", f"the role {user.role} does not allow this")
     return call
 
@@ -211,7 +220,7 @@ def _answering(
             response = _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)
         services.metrics.requests.labels(str(response.status)).inc()
         if not response.prepared:
-            response.headers["Cache-Control"] = "no-store"
+            response.headers.setdefault("Cache-Control", "no-store")
             response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
