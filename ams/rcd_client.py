@@ -18,6 +18,8 @@ from rclib.wire.local import (
     JournalPage,
     ReadJournal,
     RecordLogin,
+    Refuse,
+    Release,
     Request,
     Response,
     SetAccess,
@@ -39,6 +41,8 @@ _DEADLINES_S: Final[dict[type, float]] = {
     ReadJournal: 5.0,
     SetAccess: 15.0,
     EndSession: 15.0,
+    Release: 5.0,
+    Refuse: 5.0,
     Enrol: 25.0,
 }
 

@@ -42,6 +42,15 @@ class SendAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class SendRelease:
+    """Tell the control plane that a person here released it, signed by our identity."""
+
+    offer: SessionOffer
+    by: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class RenewRelays:
     """Use fresh admissions from now on."""
 
@@ -77,6 +86,7 @@ Command = (
     PinIdentity
     | PrepareTunnel
     | OpenTunnel
+    | SendRelease
     | SendAnswer
     | RenewRelays
     | CloseTunnel

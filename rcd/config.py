@@ -26,6 +26,10 @@ class RcdConfig(Config, frozen=True, kw_only=True):
     ca_file: str | None = None
     """CA of controld and the relays; None: the system's."""
     max_sessions: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    release_required: bool = False
+    """Whether every start waits for a person on the AMS page, whatever controld wants."""
+    release_wait_s: Annotated[int, msgspec.Meta(ge=10, le=3600)] = 300
+    """How long an offer waits for that person; at most as long as its lease."""
     technician_grace_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 120
     """How long a technician may be unreachable before the session ends; 0: at once."""
     mtu: Annotated[int, msgspec.Meta(ge=1280, le=1420)] = 1280

@@ -20,11 +20,14 @@ from rcd.commands import (
     Record,
     RenewRelays,
     SendAnswer,
+    SendRelease,
     Tell,
 )
 from rcd.gate_link import GateLink
 from rcd.metrics import Metrics
-from rcd.sessions import Sessions, refuse
+from rcd.offers import Offers
+from rcd.releases import Releases
+from rcd.sessions import Sessions
 from rcd.tunnels import Tunnels
 from rclib.runtime.clock import boottime, wall_ms
 from rclib.tunnel.control_link import ControlLink, LinkSettings
@@ -40,11 +43,11 @@ from rclib.wire.control import (
     SessionAnswer,
     SessionEnd,
     SessionOffer,
+    SessionRelease,
 )
-from rclib.wire.identity import answer_key_statement
-from rclib.wire.ids import EndpointId
+from rclib.wire.identity import answer_key_statement, release_statement
 from rclib.wire.local import LinkState
-from rclib.wire.session import EndReason, RefusalReason
+from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
     import ssl
@@ -92,6 +95,12 @@ class Daemon:
         self.sessions = Sessions(
             max_sessions=config.max_sessions, technician_grace_s=config.technician_grace_s
         )
+        self.releases = Releases(
+            required=config.release_required,
+            wait_s=config.release_wait_s,
+            max_waiting=config.max_sessions,
+        )
+        self._offers = Offers(self.sessions, self.releases, records, pins, lambda: self.is_on)
         self.enrolment: Enrolment | None = None
         self.link_detail = ""
         self._link: ControlLink | None = None
@@ -136,10 +145,23 @@ class Daemon:
     ) -> None:
         """End one session or all, and wait until nothing is left of them."""
         if session is None:
+            self._do(self.releases.closed(actor))
             self._do(self.sessions.end_all(reason, actor=actor, detail=detail))
         else:
             self._do(self.sessions.end(session, reason, actor=actor, detail=detail))
         await self._tunnels.closed(session)
+
+    def release(self, session: SessionId, by: str, duration_s: int | None) -> bool:
+        """Let a waiting technician in; False if nobody waits. Raises OSError: see `Offers`."""
+        commands = self._offers.release(session, by, duration_s, boottime())
+        self._do(commands or [])
+        return commands is not None
+
+    def refuse_release(self, session: SessionId, by: str) -> bool:
+        """Turn a waiting technician away; False if nobody waits under this name."""
+        commands = self.releases.refused(session, by)
+        self._do(commands or [])
+        return commands is not None
 
     def enrolled(self, enrolment: Enrolment) -> None:
         self.enrolment = enrolment
@@ -167,8 +189,8 @@ class Daemon:
             if self.access.state.mode is AccessMode.ON_UNTIL and not self.access.is_on(now):
                 with suppress(OSError):  # expired stays expired, whatever the disk says
                     await self.turn_off("", AuditAction.ACCESS_EXPIRED)
-            self._do(self.sessions.due(now))
-            deadlines = [self.sessions.deadline()]
+            self._do([*self.releases.due(now), *self.sessions.due(now)])
+            deadlines = [self.sessions.deadline(), self.releases.deadline()]
             left = self.access.remaining_s(now)
             deadlines.append(None if left is None else now + left)
             next_due = min((d for d in deadlines if d is not None), default=None)
@@ -239,22 +261,14 @@ class Daemon:
     def link_body(self, body: Body, sent_ms: int) -> None:
         match body:
             case SessionOffer():
-                self._do(self._consider(body, sent_ms))
+                self._do(self._offers.consider(body, sent_ms, boottime()))
             case LeaseRenewal():
                 self._do(self.sessions.lease_renewed(body, sent_ms, boottime()))
             case SessionEnd(session, reason):
-                self._do(self.sessions.end(session, reason))
+                self._do([*self.releases.withdrawn(session), *self.sessions.end(session, reason)])
             case _:
                 # A newer control plane may say more; nothing unknown has an effect here.
                 self._ctx.log.warning("message_ignored", kind=type(body).__name__)
-
-    def _consider(self, offer: SessionOffer, sent_ms: int) -> list[Command]:
-        if not self.is_on:
-            return refuse(offer, RefusalReason.ACCESS_OFF, "remote access is OFF at the plant")
-        if self._records.fault:
-            return refuse(offer, RefusalReason.STORAGE, self._records.fault)
-        pinned = self._pins.known(EndpointId(offer.technician.client))
-        return self.sessions.offered(offer, sent_ms, boottime(), pinned=pinned)
 
     # Commands of the core.
 
@@ -267,6 +281,8 @@ class Daemon:
                     self._tunnels.prepare(session)
                 case OpenTunnel(offer):
                     self._tunnels.open(offer)
+                case SendRelease(offer, by, until_ms):
+                    self._tell_release(offer, by, until_ms)
                 case SendAnswer():
                     self._answer(command)
                 case RenewRelays(session, relays):
@@ -288,6 +304,12 @@ class Daemon:
             self._records.fault = f"the gateway's disk takes no data: {exc.strerror}"
         self._records.write(AuditAction.IDENTITY_PINNED, detail={"endpoint": command.endpoint})
 
+    def _tell_release(self, offer: SessionOffer, by: str, until_ms: int) -> None:
+        signed = release_statement(
+            offer.session, offer.peer.identity_key, offer.targets, until_ms, by
+        )
+        self._tell(SessionRelease(offer.session, by, until_ms, self.identity.sign(signed)))
+
     def _answer(self, command: SendAnswer) -> None:
         offer, peer = command.offer, command.offer.peer
         signed = answer_key_statement(
@@ -306,8 +328,10 @@ class Daemon:
     def _tell_state(self) -> None:
         if self._link is not None and self._link.is_up:
             state = self.access.state
-            opened = tuple(s.offer.session for s in self.sessions.open)
-            self._link.send(GatewayState(state.mode, state.until_ms, (), opened))
+            offers = [s.offer for s in self.sessions.open]
+            offers += [waiting.offer for waiting in self.releases.waiting]
+            known = tuple(offer.session for offer in offers)
+            self._link.send(GatewayState(state.mode, state.until_ms, (), known))
 
     def _sync_link(self) -> None:
         if self._link_task is None and self.is_on and self.enrolment is not None:

@@ -20,12 +20,15 @@ from rclib.wire.local import (
     LoginOutcome,
     ReadJournal,
     RecordLogin,
+    Refuse,
+    Release,
     Request,
     RequestError,
     Response,
     SessionStatus,
     SetAccess,
     Status,
+    WaitingRelease,
     decode_request,
     encode,
 )
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from rcd.daemon import Daemon
     from rcd.journal import Journal
     from rcd.records import Records
+    from rcd.releases import Waiting
     from rcd.sessions import Session
 
 MAX_PAGE_BYTES: Final = 24 * 1024
@@ -48,6 +52,11 @@ _LOGINS: Final = {
     LoginOutcome.FAILED: AuditAction.AMS_LOGIN_FAILED,
     LoginOutcome.PASSWORD_CHANGED: AuditAction.AMS_PASSWORD_CHANGED,
 }
+
+
+_NOT_WAITING: Final = Failed(
+    RequestError.NOT_WAITING, "this technician no longer waits for a release"
+)
 
 
 class LocalApi:
@@ -109,6 +118,12 @@ class LocalApi:
                 if self._daemon.sessions.get(session) is None:
                     return Failed(RequestError.UNKNOWN_SESSION, "this session is not open here")
                 await self._daemon.end(session, EndReason.PLANT_KILLED, actor=by)
+            case Release(session, by, duration_s):
+                if not self._daemon.release(session, by, duration_s):
+                    return _NOT_WAITING
+            case Refuse(session, by):
+                if not self._daemon.refuse_release(session, by):
+                    return _NOT_WAITING
             case Enrol(server, code, by):
                 failed = await self._enrol(server, code, by)
                 if failed is not None:
@@ -157,6 +172,8 @@ class LocalApi:
             identity_key=daemon.identity.public,
             journal_seq=self._journal.last_seq,
             sessions=tuple(_shown(session, now) for session in daemon.sessions.open),
+            waiting=tuple(_waiting(waiting, now) for waiting in daemon.releases.waiting),
+            release_required=daemon.releases.is_required,
         )
 
 
@@ -175,4 +192,26 @@ def _shown(session: Session, now: float) -> SessionStatus:
         remaining_s=max(0.0, session.not_after - now),
         received_bytes=session.received_bytes,
         sent_bytes=session.sent_bytes,
+        reference=offer.reference,
+        released_by=session.released_by,
+    )
+
+
+def _waiting(waiting: Waiting, now: float) -> WaitingRelease:
+    offer = waiting.offer
+    return WaitingRelease(
+        session=offer.session,
+        name=offer.name,
+        user=offer.technician.user,
+        organisation=offer.technician.organisation,
+        client=offer.technician.client,
+        identity_key=offer.peer.identity_key,
+        is_known=waiting.is_known,
+        source=offer.technician.source,
+        reason=offer.reason,
+        reference=offer.reference,
+        targets=offer.targets,
+        since_ms=waiting.sent_ms,
+        duration_s=waiting.duration_s(now),
+        remaining_s=max(0.0, waiting.until - now),
     )

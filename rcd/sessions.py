@@ -25,7 +25,7 @@ from rcd.commands import (
     SendAnswer,
     Tell,
 )
-from rclib.wire.audit import AuditAction
+from rclib.wire.audit import MAX_DETAIL, AuditAction
 from rclib.wire.control import (
     SessionEnded,
     SessionOffer,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from rclib.wire.control import LeaseRenewal
     from rclib.wire.gate import TunnelCounters
     from rclib.wire.ids import IdentityKey, SessionId, TunnelKey
+    from rclib.wire.session import Target
 
 OPEN_LIMIT_S: Final = 60.0
 """From the offer to the first WireGuard handshake."""
@@ -73,6 +74,7 @@ class Session:
     lease_until: float
     open_until: float
     heard_at: float
+    released_by: str = ""
     tunnel_key: TunnelKey | None = None
     path: PathKind = PathKind.CONNECTING
     received_bytes: int = 0
@@ -114,15 +116,16 @@ class Sessions:
         now: float,
         *,
         pinned: IdentityKey | None,
+        released_by: str = "",
     ) -> list[Command]:
         """A technician wants in; the plant's switch is ON, or this is not called."""
         if offer.session in self._sessions:
             return []
-        lease_s = remaining_s(offer.lease_until_ms, sent_ms)
-        not_after_s = remaining_s(offer.not_after_ms, sent_ms)
-        refusal = self._refusal(offer, min(lease_s, not_after_s), pinned)
+        refusal = self.refusal(offer, sent_ms, pinned)
         if refusal is not None:
             return refuse(offer, *refusal)
+        lease_s = remaining_s(offer.lease_until_ms, sent_ms)
+        not_after_s = remaining_s(offer.not_after_ms, sent_ms)
         self._sessions[offer.session] = Session(
             offer=offer,
             not_after=now + not_after_s,
@@ -131,6 +134,7 @@ class Sessions:
             lease_until=now + lease_s,
             open_until=now + OPEN_LIMIT_S,
             heard_at=now,
+            released_by=released_by,
         )
         commands: list[Command] = []
         if pinned is None:
@@ -158,7 +162,11 @@ class Sessions:
                 AuditAction.TUNNEL_OPENED,
                 session,
                 current.offer.technician.user,
-                {"interface": interface, "backend": backend, "targets": _targets(current.offer)},
+                {
+                    "interface": interface,
+                    "backend": backend,
+                    "targets": spelt(current.offer.targets),
+                },
             ),
         ]
 
@@ -250,11 +258,15 @@ class Sessions:
                 commands += self.end(session, EndReason.TECHNICIAN_GONE, detail="not heard")
         return commands
 
-    def _refusal(
-        self, offer: SessionOffer, left_s: float, pinned: IdentityKey | None
+    def refusal(
+        self, offer: SessionOffer, sent_ms: int, pinned: IdentityKey | None
     ) -> tuple[RefusalReason, str] | None:
+        """Why this offer is not taken, or None."""
         peer = offer.peer
-        if left_s <= 0:
+        if (
+            min(remaining_s(until, sent_ms) for until in (offer.lease_until_ms, offer.not_after_ms))
+            <= 0
+        ):
             return RefusalReason.EXPIRED, "the offer is over already"
         if pinned is not None and pinned != peer.identity_key:
             return (
@@ -292,8 +304,10 @@ def _gate_refusal(error: GateError | None) -> RefusalReason:
             return RefusalReason.GATE_FAILED
 
 
-def _targets(offer: SessionOffer) -> str:
-    return ", ".join(
+def spelt(targets: Iterable[Target]) -> str:
+    """The targets for the record."""
+    text = ", ".join(
         f"{t.name} {t.address} {t.protocol.value}{'' if t.port is None else f'/{t.port}'}"
-        for t in offer.targets
+        for t in targets
     )
+    return text if len(text) <= MAX_DETAIL else f"{text[: MAX_DETAIL - 1]}…"

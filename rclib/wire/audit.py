@@ -52,6 +52,9 @@ class AuditAction(StrEnum):
     ACCESS_EXPIRED = "access_expired"
     OFFER_ACCEPTED = "offer_accepted"
     OFFER_REFUSED = "offer_refused"
+    RELEASE_REQUESTED = "release_requested"
+    SESSION_RELEASED = "session_released"
+    RELEASE_REFUSED = "release_refused"
     IDENTITY_PINNED = "identity_pinned"
     TUNNEL_OPENED = "tunnel_opened"
     PATH_CHANGED = "path_changed"
@@ -64,7 +67,8 @@ class AuditAction(StrEnum):
     AMS_PASSWORD_CHANGED = "ams_password_changed"  # noqa: S105 - the name of an event
 
 
-Detail = Annotated[str, msgspec.Meta(max_length=500)]
+MAX_DETAIL: Final = 500
+Detail = Annotated[str, msgspec.Meta(max_length=MAX_DETAIL)]
 
 
 class AuditEvent(Struct, frozen=True):

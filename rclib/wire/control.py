@@ -36,6 +36,8 @@ from rclib.wire.session import (
     Milliseconds,
     Name,
     PathKind,
+    Person,
+    Reference,
     RefusalReason,
     Target,
     Text,
@@ -147,6 +149,8 @@ class Technician(Struct, frozen=True):
     client: ClientId
     user: Name
     organisation: Name
+    source: Annotated[str, msgspec.Meta(max_length=45)] = ""
+    """The network address Start was pressed from, as the control plane saw it."""
 
 
 class SessionOffer(Struct, frozen=True, tag="session_offer"):
@@ -163,6 +167,9 @@ class SessionOffer(Struct, frozen=True, tag="session_offer"):
     not_after_ms: Milliseconds
     """Absolute end, whatever is renewed."""
     reason: Text = ""
+    reference: Reference = ""
+    needs_release: bool = False
+    """The plant is to release this start on its page; it may want that of every start anyway."""
 
 
 class LeaseRenewal(Struct, frozen=True, tag="lease_renewal"):
@@ -191,6 +198,24 @@ class GatewayState(Struct, frozen=True, tag="gateway_state"):
     plant_networks: Annotated[tuple[NetworkText, ...], msgspec.Meta(max_length=64)] = ()
     sessions: Annotated[tuple[SessionId, ...], msgspec.Meta(max_length=256)] = ()
     """What is open here; controld ends what it does not know and drops what is missing."""
+
+
+class ReleasePending(Struct, frozen=True, tag="release_pending"):
+    """The offer waits for a person at the plant, at most this long."""
+
+    session: SessionId
+    wait_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+
+
+class SessionRelease(Struct, frozen=True, tag="session_release"):
+    """A person at the plant has released the start; the answer follows."""
+
+    session: SessionId
+    by: Person
+    until_ms: Milliseconds
+    """Absolute end in the control plane's time; at most the offer's `not_after_ms`."""
+    signature: Signature
+    """Of the gateway's identity, over `identity.release_statement`."""
 
 
 class SessionAnswer(Struct, frozen=True, tag="session_answer"):
@@ -261,6 +286,8 @@ Body = (
     | LeaseRenewal
     | SessionEnd
     | GatewayState
+    | ReleasePending
+    | SessionRelease
     | SessionAnswer
     | SessionRefusal
     | SessionProgress

@@ -17,9 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rclib.wire.ids import Signature
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from rclib.wire.ids import EndpointId, IdentityKey, Nonce, RelayId, SessionId, TunnelKey
+    from rclib.wire.session import Target
 
 FINGERPRINT_BYTES = 20
 
@@ -43,6 +46,7 @@ class Domain(StrEnum):
     RELAY = "remoteconnect/1 relay leg"
     OFFER_KEY = "remoteconnect/1 technician's tunnel key"
     ANSWER_KEY = "remoteconnect/1 gateway's tunnel key"
+    RELEASE = "remoteconnect/1 plant's release"
     JOURNAL = "remoteconnect/1 gateway's journal"
     CHECK_PHRASE = "remoteconnect/1 check phrase"
 
@@ -99,3 +103,28 @@ def answer_key_statement(
 ) -> bytes:
     """The gateway vouches for its fresh WireGuard key, towards this one peer and its key."""
     return statement(Domain.ANSWER_KEY, session.encode(), tunnel_key, peer, peer_tunnel_key)
+
+
+def release_statement(
+    session: SessionId,
+    technician: IdentityKey,
+    targets: Sequence[Target],
+    until_ms: int,
+    by: str,
+) -> bytes:
+    """The plant lets this one technician's computer reach exactly these targets until then.
+
+    `until_ms` is the absolute end in the control plane's time, as the offer's `not_after_ms`.
+    """
+    released = (
+        statement(
+            Domain.RELEASE,
+            target.device.encode(),
+            target.address.encode(),
+            target.protocol.value.encode(),
+            b"" if target.port is None else target.port.to_bytes(2, "big"),
+        )
+        for target in targets
+    )
+    end = until_ms.to_bytes(8, "big")
+    return statement(Domain.RELEASE, session.encode(), technician, end, by.encode(), *released)

@@ -14,11 +14,13 @@ import msgspec
 from rclib.wire.access import MAX_ON_S, AccessMode
 from rclib.wire.codec import Struct, decode_json
 from rclib.wire.control import EnrolmentCode, Url
-from rclib.wire.ids import EndpointId, IdentityKey, SessionId
-from rclib.wire.session import Milliseconds, Name, PathKind, Target, Text
+from rclib.wire.ids import ClientId, EndpointId, IdentityKey, SessionId
+from rclib.wire.session import Milliseconds, Name, PathKind, Person, Reference, Target, Text
 
-Actor = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+Actor = Person
 """Who pressed, as the page knows them: its account and the browser's address."""
+MIN_RELEASE_S: Final = 60
+MAX_RELEASE_S: Final = 7 * 24 * 3600
 
 
 class GetStatus(Struct, frozen=True, tag="get_status"):
@@ -36,6 +38,22 @@ class SetAccess(Struct, frozen=True, tag="set_access"):
 
 class EndSession(Struct, frozen=True, tag="end_session"):
     """Close one session. Answered when it is closed."""
+
+    session: SessionId
+    by: Actor
+
+
+class Release(Struct, frozen=True, tag="release"):
+    """Let a waiting technician in. Answered when it is signed and on record."""
+
+    session: SessionId
+    by: Actor
+    duration_s: Annotated[int, msgspec.Meta(ge=MIN_RELEASE_S, le=MAX_RELEASE_S)] | None = None
+    """Shorter than asked for, if the plant wants that; never longer."""
+
+
+class Refuse(Struct, frozen=True, tag="refuse"):
+    """Turn a waiting technician away."""
 
     session: SessionId
     by: Actor
@@ -71,7 +89,7 @@ class RecordLogin(Struct, frozen=True, tag="record_login"):
     by: Actor
 
 
-Request = GetStatus | SetAccess | EndSession | Enrol | ReadJournal | RecordLogin
+Request = GetStatus | SetAccess | EndSession | Release | Refuse | Enrol | ReadJournal | RecordLogin
 
 
 class LinkState(StrEnum):
@@ -105,10 +123,37 @@ class SessionStatus(Struct, frozen=True):
     remaining_s: float
     received_bytes: int
     sent_bytes: int
+    reference: Reference = ""
+    released_by: str = ""
+    """Who released it on this page; empty where no release was wanted."""
+
+
+class WaitingRelease(Struct, frozen=True):
+    """A technician who may come in only when the plant says so."""
+
+    session: SessionId
+    name: Name
+    user: Name
+    organisation: Name
+    client: ClientId
+    identity_key: IdentityKey
+    """Of the technician's computer; with Status.identity_key it gives the check phrase."""
+    is_known: bool
+    """Whether this computer was here before, with this identity."""
+    source: str
+    """The address Start was pressed from, as the control plane says; may be empty."""
+    reason: Text
+    reference: Reference
+    targets: tuple[Target, ...]
+    since_ms: Milliseconds
+    duration_s: float
+    """How long the session may last if it is released now."""
+    remaining_s: float
+    """How long it still waits for an answer."""
 
 
 class Status(Struct, frozen=True, tag="status"):
-    """Answer to GetStatus, and to SetAccess and EndSession when done."""
+    """Answer to GetStatus, and to the verbs that change something, when that is done."""
 
     access: AccessMode
     is_on: bool
@@ -131,6 +176,10 @@ class Status(Struct, frozen=True, tag="status"):
     journal_seq: int = 0
     """Number of the newest event in the journal."""
     sessions: tuple[SessionStatus, ...] = ()
+    waiting: tuple[WaitingRelease, ...] = ()
+    """In the order they came; not in `sessions` before they are released."""
+    release_required: bool = False
+    """This gateway's own rule, whatever the control plane wants."""
 
 
 class JournalPage(Struct, frozen=True, tag="journal_page"):
@@ -145,6 +194,7 @@ class RequestError(StrEnum):
 
     MALFORMED = "malformed"
     UNKNOWN_SESSION = "unknown_session"
+    NOT_WAITING = "not_waiting"
     STORAGE = "storage"
     ENROL_FAILED = "enrol_failed"
     ALREADY_ENROLLED = "already_enrolled"

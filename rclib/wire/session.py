@@ -14,6 +14,10 @@ from rclib.wire.ids import DeviceId
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 Text = Annotated[str, msgspec.Meta(max_length=500)]
+Reference = Annotated[str, msgspec.Meta(max_length=80)]
+"""Number of a service ticket or an order, as people quote it; may be empty."""
+Person = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+"""Who pressed, as the end knows them: an account, and where it was used."""
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """UTC, since 1970."""
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -82,6 +86,7 @@ class RefusalReason(StrEnum):
     TICKET_INVALID = "ticket_invalid"
     GATEWAY_OFFLINE = "gateway_offline"
     NOT_ALLOWED = "not_allowed"
+    NOT_RELEASED = "not_released"
     PROTOCOL = "protocol"
 
 

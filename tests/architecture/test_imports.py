@@ -32,6 +32,7 @@ IMPURE = frozenset(
 PURE = (
     "rclib.wire",
     "rcd.sessions",
+    "rcd.releases",
     "rcd.commands",
     "rcc.session",
     "rcc.deep_link",

@@ -56,6 +56,8 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             )
         case inspect.NoneType():
             return st.none()
+        case inspect.BoolType():
+            return st.booleans()
         case inspect.EnumType(cls=enum):
             return st.sampled_from(enum)
         case inspect.StructType(cls=struct):
