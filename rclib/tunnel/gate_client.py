@@ -30,8 +30,10 @@ from rclib.wire.gate import (
     Opened,
     Prepare,
     Prepared,
+    Probe,
     Renew,
     Renewed,
+    Steer,
     Tampered,
     decode_frame,
     encode,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from rclib.runtime.local import Connection
-    from rclib.wire.gate import Open, Result, TunnelCounters, Verb
+    from rclib.wire.gate import Open, Result, TunnelCounters, UdpEndpoint, Verb
     from rclib.wire.ids import SessionId, TunnelKey
 
 R = TypeVar("R", Prepared, Opened, Renewed, Done, Measured)
@@ -111,6 +113,20 @@ class GateClient:
 
     async def measure(self) -> tuple[TunnelCounters, ...]:
         return (await self._ask(Measure(), Measured, ANSWER_S)).tunnels
+
+    async def steer(
+        self,
+        session: SessionId,
+        *,
+        listen_port: int | None = None,
+        endpoint: UdpEndpoint | None = None,
+    ) -> None:
+        """Move a session's WireGuard to another port, point it elsewhere, or both in one step."""
+        await self._ask(Steer(session, listen_port, endpoint), Done, ANSWER_S)
+
+    async def probe(self, session: SessionId) -> None:
+        """Have one keepalive sent."""
+        await self._ask(Probe(session), Done, ANSWER_S)
 
     async def events(self) -> AsyncIterator[Tampered | Gone]:
         """Yield what the gate reports by itself; one task iterates.

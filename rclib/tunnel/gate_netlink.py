@@ -45,6 +45,7 @@ class PeerCounters:
     sent_bytes: int
     handshake_at: float
     """Wall clock, in seconds since 1970; 0: never."""
+    endpoint: tuple[str, int] | None = None
 
 
 class Netlink:
@@ -188,6 +189,25 @@ class Netlink:
         with _told(f"configuring {interface}"), WireGuard() as wireguard:
             wireguard.set(interface, private_key=key, peer=peer)
 
+    def steer_wireguard(
+        self,
+        interface: str,
+        *,
+        peer_key: bytes,
+        keepalive_s: int | None = None,
+        listen_port: int | None = None,
+        endpoint: tuple[str, int] | None = None,
+    ) -> None:
+        """Change a peer that is there; None: stays as it is."""
+        peer: dict[str, object] = {"public_key": base64.b64encode(peer_key).decode()}
+        peer["update_only"] = True
+        if keepalive_s is not None:
+            peer["persistent_keepalive"] = keepalive_s
+        if endpoint is not None:
+            peer["endpoint_addr"], peer["endpoint_port"] = endpoint
+        with _told(f"steering {interface}"), WireGuard() as wireguard:
+            wireguard.set(interface, listen_port=listen_port, peer=peer)
+
     def wireguard_port(self, interface: str) -> int:
         """Return the UDP port the interface listens on; 0 while it is down."""
         with _told(f"reading {interface}"), WireGuard() as wireguard:
@@ -244,8 +264,10 @@ def _index(ip: IPRoute, interface: str) -> int:
 
 def _counters(peer: Any) -> PeerCounters:  # noqa: ANN401 -- pyroute2 has no types
     handshake = peer.get("WGPEER_A_LAST_HANDSHAKE_TIME") or {"tv_sec": 0, "tv_nsec": 0}
+    endpoint = peer.get("WGPEER_A_ENDPOINT")
     return PeerCounters(
         peer.get("WGPEER_A_RX_BYTES") or 0,
         peer.get("WGPEER_A_TX_BYTES") or 0,
         handshake["tv_sec"] + handshake["tv_nsec"] / 1e9,
+        (endpoint["addr"], endpoint["port"]) if endpoint else None,
     )

@@ -26,8 +26,10 @@ from rclib.wire.gate import (
     Measure,
     Open,
     Prepare,
+    Probe,
     Renew,
     Result,
+    Steer,
     Verb,
     decode_request,
     encode,
@@ -153,6 +155,12 @@ class GateServer:
                     return Done()
                 case Measure():
                     return self._gate.measure()
+                case Steer():
+                    self._gate.steer(verb)
+                    return Done()
+                case Probe():
+                    self._gate.probe(verb.session)
+                    return Done()
         except GateRefused as exc:
             self._ctx.log.warning(
                 VERB_REFUSED, verb=type(verb).__name__, error=exc.error, reason=exc.detail

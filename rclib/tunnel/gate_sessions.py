@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from rclib.runtime.clock import boottime
+from rclib.tunnel.endpoint_policy import read_endpoint
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_plan import IPV6, TunnelPlan, check_among, plan_tunnel
-from rclib.tunnel.wireguard import KeyPair, TunnelSettings, WireGuard, make_key_pair
+from rclib.tunnel.wireguard import KeyPair, Steering, TunnelSettings, WireGuard, make_key_pair
 from rclib.tunnel.wireguard_choice import choose_wireguard
 from rclib.wire.gate import (
     GateError,
@@ -24,6 +25,7 @@ from rclib.wire.gate import (
     Renewed,
     Tampered,
     TunnelCounters,
+    UdpEndpoint,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from rclib.runtime.logs import Logger
     from rclib.tunnel.gate_netlink import Netlink
     from rclib.tunnel.gate_plan import IPNetwork
-    from rclib.wire.gate import Open
+    from rclib.wire.gate import Open, Steer
     from rclib.wire.ids import SessionId
 
 PEER_HOST: Final = "127.0.0.1"
@@ -208,9 +210,21 @@ class Gate:
                     counters.received_bytes,
                     counters.sent_bytes,
                     counters.handshake_age_s,
+                    UdpEndpoint(*counters.endpoint) if counters.endpoint else None,
                 )
             )
         return Measured(tuple(tunnels))
+
+    def steer(self, request: Steer) -> None:
+        """Move or point a session's WireGuard; what it may point at is decided here."""
+        plan = self._plan(request.session)
+        endpoint = None if request.endpoint is None else _admitted(request.endpoint, plan)
+        steering = Steering(plan.peer_key, plan.keepalive_s, request.listen_port, endpoint)
+        self.wireguard().steer(plan.interface, steering)
+
+    def probe(self, session: SessionId) -> None:
+        plan = self._plan(session)
+        self.wireguard().probe(plan.interface, Steering(plan.peer_key, plan.keepalive_s))
 
     def watch(self) -> tuple[Tampered | Gone, ...]:
         """Look after the open sessions; what is not as it should be is closed, then reported."""
@@ -276,6 +290,12 @@ class Gate:
             self._open[plan.session] = _OpenTunnel(plan, undo.pop_all(), self._clock())
         return Opened(plan.interface, port, wireguard.name)
 
+    def _plan(self, session: SessionId) -> TunnelPlan:
+        tunnel = self._open.get(session)
+        if tunnel is None:
+            raise GateRefused(GateError.UNKNOWN_SESSION, f"{session} is not open")
+        return tunnel.plan
+
     def _has_expired(self, tunnel: _OpenTunnel, now: float) -> bool:
         # The kernel's timeouts stand still while the machine is suspended; this clock does not.
         lifetime_s = self._end.lifetime_s
@@ -298,3 +318,14 @@ class Gate:
     def _sweep_if_idle(self) -> None:
         if not self._open:
             self._end.sweep()
+
+
+def _admitted(endpoint: UdpEndpoint, plan: TunnelPlan) -> tuple[str, int]:
+    """Return where WireGuard may be pointed: the relay leg's own socket, or another machine."""
+    relay = (PEER_HOST, plan.endpoint_port)
+    if (endpoint.address, endpoint.port) == relay:
+        return relay
+    try:
+        return str(read_endpoint(endpoint.address)), endpoint.port
+    except ValueError as exc:
+        raise GateRefused(GateError.FORBIDDEN_ADDRESS, f"no peer can be there: {exc}") from None

@@ -6,7 +6,7 @@ Linux only. All calls block: the kernel answers in a millisecond, wireguard-go s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -15,6 +15,10 @@ from rclib.wire.ids import TunnelKey
 
 if TYPE_CHECKING:
     from rclib.tunnel.gate_plan import IPNetwork
+
+
+PULSE_S: Final = 25
+"""For a moment the interval of an end that otherwise sends none: switching it on sends one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,17 @@ class TunnelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Steering:
+    """What changes on an interface that is up; None: stays as it is."""
+
+    peer_key: TunnelKey
+    keepalive_s: int
+    """As in TunnelSettings. Switched off and on again, WireGuard sends a keepalive at once."""
+    listen_port: int | None = None
+    endpoint: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
     """What went through one interface since it was created."""
 
@@ -38,6 +53,8 @@ class Counters:
     sent_bytes: int
     handshake_age_s: float | None
     """None: no handshake yet."""
+    endpoint: tuple[str, int] | None = None
+    """Where the peer was last heard from, or where WireGuard was pointed since."""
 
 
 class WireGuard(Protocol):
@@ -53,6 +70,12 @@ class WireGuard(Protocol):
         """Return the UDP port, chosen by the system, on which the interface listens."""
 
     def counters(self, interface: str) -> Counters: ...
+
+    def steer(self, interface: str, steering: Steering) -> None:
+        """Change port or endpoint of a running tunnel; with an endpoint, send one keepalive."""
+
+    def probe(self, interface: str, steering: Steering) -> None:
+        """Send one keepalive; of `steering` only key and keepalive interval count."""
 
     def remove(self, interface: str) -> None:
         """Remove the interface; it need not exist."""

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rclib.tunnel.gate_errors import GateRefused
-from rclib.tunnel.wireguard import Counters
+from rclib.tunnel.wireguard import PULSE_S, Counters
 from rclib.wire.gate import GateError
 
 if TYPE_CHECKING:
     from rclib.tunnel.gate_netlink import Netlink
-    from rclib.tunnel.wireguard import TunnelSettings
+    from rclib.tunnel.wireguard import Steering, TunnelSettings
 
 SOCKET_DIRECTORY: Final = Path("/run/wireguard")
 """Compiled into wireguard-go."""
@@ -73,7 +73,25 @@ class WireGuardGo:
         seconds = int(answer["last_handshake_time_sec"])
         nanoseconds = int(answer["last_handshake_time_nsec"])
         age_s = max(0.0, time.time() - seconds - nanoseconds / 1e9) if seconds else None
-        return Counters(int(answer["rx_bytes"]), int(answer["tx_bytes"]), age_s)
+        return Counters(
+            int(answer["rx_bytes"]),
+            int(answer["tx_bytes"]),
+            age_s,
+            _endpoint_of(answer.get("endpoint", "")),
+        )
+
+    def steer(self, interface: str, steering: Steering) -> None:
+        changes = []
+        if steering.listen_port is not None:
+            changes.append(f"listen_port={steering.listen_port}")
+        if steering.endpoint is not None:
+            peer = f"public_key={steering.peer_key.hex()}"
+            changes += [peer, f"endpoint={_spelt(steering.endpoint)}", *_pulse(steering)]
+        _converse(interface, "\n".join(["set=1", *changes]))
+
+    def probe(self, interface: str, steering: Steering) -> None:
+        peer = f"public_key={steering.peer_key.hex()}"
+        _converse(interface, "\n".join(["set=1", peer, *_pulse(steering)]))
 
     def remove(self, interface: str) -> None:
         # The interface goes first and at once; its process notices and ends by itself.
@@ -149,6 +167,26 @@ def _configuration(settings: TunnelSettings) -> str:
             *(f"allowed_ip={network}" for network in settings.allowed),
         ]
     )
+
+
+def _pulse(steering: Steering) -> list[str]:
+    """Switch keepalives off and on: each mention of the peer is carried out before the next."""
+    peer = f"public_key={steering.peer_key.hex()}"
+    lines = ["persistent_keepalive_interval=0", peer]
+    lines.append(f"persistent_keepalive_interval={steering.keepalive_s or PULSE_S}")
+    if not steering.keepalive_s:
+        lines += [peer, "persistent_keepalive_interval=0"]
+    return lines
+
+
+def _spelt(endpoint: tuple[str, int]) -> str:
+    host, port = endpoint
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _endpoint_of(text: str) -> tuple[str, int] | None:
+    host, _, port = text.rpartition(":")
+    return (host.strip("[]"), int(port)) if host else None
 
 
 def _converse(interface: str, operation: str) -> dict[str, str]:

@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from rclib.tunnel.gate_errors import GateRefused
-from rclib.tunnel.wireguard import Counters
+from rclib.tunnel.wireguard import PULSE_S, Counters
 from rclib.wire.gate import GateError
 
 if TYPE_CHECKING:
     from rclib.tunnel.gate_netlink import Netlink
-    from rclib.tunnel.wireguard import TunnelSettings
+    from rclib.tunnel.wireguard import Steering, TunnelSettings
 
 
 class KernelWireGuard:
@@ -56,7 +56,31 @@ class KernelWireGuard:
         (peer,) = self._netlink.wireguard_peers(interface).values()
         # The kernel stamps handshakes with the wall clock.
         age_s = max(0.0, time.time() - peer.handshake_at) if peer.handshake_at else None
-        return Counters(peer.received_bytes, peer.sent_bytes, age_s)
+        return Counters(peer.received_bytes, peer.sent_bytes, age_s, peer.endpoint)
+
+    def steer(self, interface: str, steering: Steering) -> None:
+        # Sending is switched off together with the change, so that switching it on afterwards
+        # sends the keepalive from the new port to the new endpoint.
+        self._netlink.steer_wireguard(
+            interface,
+            peer_key=steering.peer_key,
+            keepalive_s=0 if steering.endpoint else None,
+            listen_port=steering.listen_port,
+            endpoint=steering.endpoint,
+        )
+        if steering.endpoint:
+            self._keepalives_on(interface, steering)
+
+    def probe(self, interface: str, steering: Steering) -> None:
+        self._netlink.steer_wireguard(interface, peer_key=steering.peer_key, keepalive_s=0)
+        self._keepalives_on(interface, steering)
+
+    def _keepalives_on(self, interface: str, steering: Steering) -> None:
+        intervals = (steering.keepalive_s,) if steering.keepalive_s else (PULSE_S, 0)
+        for keepalive_s in intervals:
+            self._netlink.steer_wireguard(
+                interface, peer_key=steering.peer_key, keepalive_s=keepalive_s
+            )
 
     def remove(self, interface: str) -> None:
         self._netlink.delete_link(interface)

@@ -21,6 +21,8 @@ LIFETIME_S: Final = 15
 RENEW_S: Final = 5
 MAX_UNDER_WAY: Final = 16
 """Requests of one connection that may wait for their answers."""
+OwnPort = Annotated[int, msgspec.Meta(ge=1024, le=65535)]
+"""A port this end may listen on."""
 RequestNumber = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 
 
@@ -72,7 +74,33 @@ class Measure(Struct, frozen=True, tag="measure"):
     """Read the tunnels' counters."""
 
 
-Verb = Prepare | Open | Renew | Close | CloseAll | Measure
+class UdpEndpoint(Struct, frozen=True):
+    """Where a peer's packets come from and go to, outside the tunnel."""
+
+    address: IpText
+    port: Port
+
+
+class Steer(Struct, frozen=True, tag="steer"):
+    """Move a session's WireGuard to another UDP port, point it elsewhere, or both in one step.
+
+    Its keys stay, so there is no new handshake. With an endpoint one keepalive is sent at once.
+    """
+
+    session: SessionId
+    listen_port: OwnPort | None = None
+    """None: the port it has."""
+    endpoint: UdpEndpoint | None = None
+    """None: where it points now; 127.0.0.1 only with the Open's `endpoint_port`."""
+
+
+class Probe(Struct, frozen=True, tag="probe"):
+    """Send one keepalive to wherever WireGuard points: a sign of life for the other end."""
+
+    session: SessionId
+
+
+Verb = Prepare | Open | Renew | Close | CloseAll | Measure | Steer | Probe
 
 
 class GateRequest(Struct, frozen=True, tag="request"):
@@ -104,7 +132,7 @@ class Renewed(Struct, frozen=True, tag="renewed"):
 
 
 class Done(Struct, frozen=True, tag="done"):
-    """Close and CloseAll: nothing is left."""
+    """Close and CloseAll: nothing is left. Steer and Probe: it is done."""
 
 
 class TunnelCounters(Struct, frozen=True):
@@ -115,6 +143,8 @@ class TunnelCounters(Struct, frozen=True):
     sent_bytes: int
     handshake_age_s: float | None
     """None: no handshake yet."""
+    endpoint: UdpEndpoint | None = None
+    """Where WireGuard sends now: it follows its peer to wherever that was last heard from."""
 
 
 class Measured(Struct, frozen=True, tag="measured"):

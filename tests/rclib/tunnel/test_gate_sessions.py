@@ -13,8 +13,8 @@ import pytest
 from rclib.runtime.logs import get_logger
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_sessions import Gate
-from rclib.tunnel.wireguard import Counters
-from rclib.wire.gate import Allow, GateError, Gone, Open, Tampered
+from rclib.tunnel.wireguard import Counters, Steering
+from rclib.wire.gate import Allow, GateError, Gone, Open, Steer, Tampered, UdpEndpoint
 from rclib.wire.ids import SessionId
 from rclib.wire.session import Protocol
 
@@ -41,6 +41,7 @@ class Machine:
         self.fault: str | None = None
         self.now = 0.0
         self.up: list[str] = []
+        self.steered: list[Steering] = []
 
     def step(self, name: str) -> None:
         self.steps.append(name)
@@ -93,7 +94,14 @@ class Machine:
         return 4711
 
     def counters(self, interface: str) -> Counters:
-        return Counters(1, 2, None)
+        return Counters(1, 2, None, ("192.0.2.7", 4711))
+
+    def steer(self, interface: str, steering: Steering) -> None:
+        self.step("steer")
+        self.steered.append(steering)
+
+    def probe(self, interface: str, steering: Steering) -> None:
+        self.step("probe")
 
     def remove(self, interface: str) -> None:
         self.step("remove")
@@ -310,3 +318,60 @@ class TestWatch:
 def test_counters_are_named_by_session(gate: Gate, machine: Machine) -> None:
     open_both(gate, machine)
     assert [each.session for each in gate.measure().tunnels] == [A, B]
+
+
+class TestSteering:
+    """Port and endpoint of a running tunnel; where it may point is the gate's own decision."""
+
+    def test_a_tunnel_is_moved_and_pointed_in_one_step(self, gate: Gate, machine: Machine) -> None:
+        open_both(gate, machine)
+        gate.steer(Steer(A, 50_000, UdpEndpoint("192.0.2.9", 4711)))
+        assert machine.clear() == ["steer"]
+        (steering,) = machine.steered
+        assert (steering.listen_port, steering.endpoint) == (50_000, ("192.0.2.9", 4711))
+
+    def test_the_relay_legs_socket_is_the_one_place_on_loopback(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        open_both(gate, machine)
+        gate.steer(Steer(A, None, UdpEndpoint("127.0.0.1", 4000)))
+        with pytest.raises(GateRefused) as refused:
+            gate.steer(Steer(A, None, UdpEndpoint("127.0.0.1", 4001)))
+        assert refused.value.error is GateError.FORBIDDEN_ADDRESS
+        assert len(machine.steered) == 1
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            *(
+                "127.0.0.2",
+                "::1",
+                "169.254.1.1",
+                "fe80::1",
+                "224.0.0.1",
+                "ff02::1",
+                "0.0.0.1",
+                "::",
+            ),
+            *("255.255.255.255", "::ffff:192.0.2.1", "100.64.0.9", "fdc4:9a1e:6b7d::1", "no"),
+        ],
+    )
+    def test_what_is_no_other_machine_is_refused(
+        self, gate: Gate, machine: Machine, address: str
+    ) -> None:
+        open_both(gate, machine)
+        with pytest.raises(GateRefused) as refused:
+            gate.steer(Steer(A, None, UdpEndpoint(address, 4711)))
+        assert refused.value.error is GateError.FORBIDDEN_ADDRESS
+        assert machine.steered == []
+
+    def test_a_session_that_is_not_open_cannot_be_steered(self, gate: Gate) -> None:
+        gate.prepare(A)
+        for act in (lambda: gate.steer(Steer(A, 50_000)), lambda: gate.probe(A)):
+            with pytest.raises(GateRefused) as refused:
+                act()
+            assert refused.value.error is GateError.UNKNOWN_SESSION
+
+    def test_where_wireguard_sends_is_measured(self, gate: Gate, machine: Machine) -> None:
+        open_both(gate, machine)
+        assert gate.measure().tunnels[0].endpoint == UdpEndpoint("192.0.2.7", 4711)

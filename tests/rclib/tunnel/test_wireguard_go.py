@@ -17,7 +17,7 @@ import pytest
 from rclib.runtime.secret import SecretBytes
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_netlink import Netlink
-from rclib.tunnel.wireguard import TunnelSettings, make_key_pair
+from rclib.tunnel.wireguard import Steering, TunnelSettings, make_key_pair
 from rclib.tunnel.wireguard_go import (
     SOCKET_DIRECTORY,
     WireGuardGo,
@@ -82,6 +82,28 @@ def tunnel_life() -> None:
     wireguard.remove(NAME)
     wireguard.remove(NAME)
     assert left() == ([], [])
+
+
+def steered() -> None:
+    wireguard = WireGuardGo(Netlink())
+    wanted = settings()
+    wireguard.create(NAME, wanted)
+    wireguard.bring_up(NAME, 1280)
+    for endpoint in (("192.0.2.9", 4711), ("2001:db8::9", 4711)):
+        wireguard.steer(NAME, Steering(wanted.peer_key, 0, 50_000, endpoint))
+        assert wireguard.counters(NAME).endpoint == endpoint
+    wireguard.probe(NAME, Steering(wanted.peer_key, 0))
+    shown = subprocess.run(["wg", "show", NAME, "dump"], capture_output=True, text=True, check=True)
+    interface, peer = (line.split("\t") for line in shown.stdout.splitlines())
+    assert interface[2] == "50000"
+    assert peer[2:4] == ["[2001:db8::9]:4711", "100.64.0.2/32,fd00::2/128"]
+    assert peer[7] == "off", "a pulse leaves no keepalives behind"
+    wireguard.remove(NAME)
+
+
+@pytest.mark.netns
+def test_a_running_tunnel_takes_another_port_and_endpoint(host: Host) -> None:
+    inside(host, steered)
 
 
 @pytest.mark.netns

@@ -11,7 +11,7 @@ import pytest
 from rclib.runtime.secret import SecretBytes
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_netlink import Netlink
-from rclib.tunnel.wireguard import TunnelSettings, make_key_pair
+from rclib.tunnel.wireguard import Steering, TunnelSettings, make_key_pair
 from rclib.tunnel.wireguard_kernel import KernelWireGuard
 from testbed.bed import Testbed
 from testbed.requirements import why_not
@@ -62,6 +62,11 @@ def tunnel_life() -> None:
     counters = wireguard.counters("rcgtest")
     assert counters.received_bytes == 0
     assert counters.handshake_age_s is None
+    for endpoint in (("192.0.2.9", 4711), ("2001:db8::9", 4711)):
+        wireguard.steer("rcgtest", Steering(settings.peer_key, 0, 50_000, endpoint))
+        assert wireguard.counters("rcgtest").endpoint == endpoint
+    wireguard.probe("rcgtest", Steering(settings.peer_key, 0))
+    assert netlink.wireguard_port("rcgtest") == 50_000
     with pytest.raises(GateRefused, match="creating rcgtest"):
         wireguard.create("rcgtest", settings)
     wireguard.remove("rcgtest")
