@@ -69,6 +69,10 @@ class TechnicianEnd:
     def inspect(self, _plans: Iterable[TunnelPlan], /) -> str | None:
         return self._table.difference({}, frozenset())
 
+    def guard(self) -> str | None:
+        """A computer may forward what it likes; tunnels are not forwarded to while one is open."""
+        return None
+
     def sweep(self) -> None:
         """Remove the tunnels, and with them their addresses and routes, then the rules."""
         for interface in self._netlink.links(self.prefix):

@@ -24,6 +24,8 @@ class RcdGateConfig(GateConfig, frozen=True, kw_only=True):
     """Networks with machines that may be released. Everything else is out of reach."""
     plant_interfaces: tuple[str, ...] = ()
     """Interfaces by which machines are reached; none: wherever the gateway's routes lead."""
+    routes_for_plant: bool = False
+    """This gateway is also a router of its plant: its own IP forwarding is left as it is."""
     source_nat: bool = True
     """Machines see the gateway's own address; otherwise they need a route to 100.64.0.0/10."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from rcd.gate.names import FLOW_MARK, PREFIX, TABLE, lent_set
 from rclib.tunnel.gate_plan import IPV4, IPV6
 from rclib.wire.gate import LIFETIME_S
 from rclib.wire.session import Protocol
@@ -17,10 +18,7 @@ if TYPE_CHECKING:
 
     from rclib.tunnel.gate_plan import Grant, TunnelPlan
 
-TABLE: Final = "rcd_gate"
-PREFIX: Final = "rcg"
-"""Every interface whose name starts like this is a tunnel to the outside."""
-LASTING_SETS: Final = frozenset({"plant", "lent4", "lent6", "mss4", "mss6"})
+LASTING_SETS: Final = frozenset({"plant", lent_set(IPV4), lent_set(IPV6), "mss4", "mss6"})
 """Sets whose elements have no timeout."""
 
 # By number: the names of protocols depend on /etc/protocols.
@@ -82,6 +80,7 @@ _RULES: Final = f"""
     counter drop
   }}
   chain released {{
+    ct state new ct mark set {FLOW_MARK:#010x}
     meta nfproto ipv4 tcp flags syn / syn,rst tcp option maxseg size set iifname map @mss4
     meta nfproto ipv6 tcp flags syn / syn,rst tcp option maxseg size set iifname map @mss6
     iifname . ip saddr . ip daddr . meta l4proto . th dport @ports4 counter accept
@@ -179,7 +178,7 @@ def disallow(plan: TunnelPlan) -> str:
 
 def lend(version: int, interface: str) -> str:
     """Confine an interface to tunnels before forwarding is switched on for it."""
-    return _change("add", {f"lent{version}": (interface,)})
+    return _change("add", {lent_set(version): (interface,)})
 
 
 def _selector(grant: Grant) -> tuple[str, str]:

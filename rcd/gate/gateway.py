@@ -6,12 +6,13 @@ import ipaddress
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from rcd.gate import confinement, forwarding
+from rcd.gate import confinement, foreign, forwarding
+from rcd.gate.close import close_everything
+from rcd.gate.names import PREFIX, TABLE, lent_set
 from rcd.gate.policy import check_targets
 from rclib.tunnel.gate_addresses import check_link_addresses
-from rclib.tunnel.gate_errors import GateRefused
-from rclib.tunnel.gate_nft import AbsentError, Table, apply
-from rclib.tunnel.gate_plan import IPV4, IPV6
+from rclib.tunnel.gate_errors import GateRefused, system_fault
+from rclib.tunnel.gate_nft import AbsentError, Table, apply, list_rules
 from rclib.tunnel.gate_sysctl import limit_ipv6
 from rclib.wire.gate import LIFETIME_S, GateError
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class GatewayEnd:
     """Implements `rclib.tunnel.gate_sessions.GateEnd`."""
 
-    prefix = confinement.PREFIX
+    prefix = PREFIX
     lifetime_s: float | None = LIFETIME_S
 
     def __init__(
@@ -38,13 +39,16 @@ class GatewayEnd:
         plant_networks: tuple[IPNetwork, ...],
         plant_interfaces: tuple[str, ...] = (),
         source_nat: bool = True,
+        routes_for_plant: bool = False,
     ) -> None:
         self._netlink = netlink
         self._plant_networks = plant_networks
         self._plant_interfaces = plant_interfaces
         self._source_nat = source_nat
-        self._table = Table(confinement.TABLE)
+        self._routes_for_plant = routes_for_plant
+        self._table = Table(TABLE)
         # Set while sessions are open.
+        self._foreign: frozenset[foreign.ForeignRule] = frozenset()
         self._reached: set[str] = set()
         self._lent: set[tuple[int, str]] = set()
 
@@ -65,6 +69,7 @@ class GatewayEnd:
 
     def install(self) -> None:
         self.sweep()
+        self._foreign = foreign.deciding(list_rules(), TABLE)
         self._table.install(confinement.table(source_nat=self._source_nat))
 
     def permit(self, plan: TunnelPlan) -> None:
@@ -106,28 +111,37 @@ class GatewayEnd:
         return frozenset()
 
     def inspect(self, plans: Iterable[TunnelPlan]) -> str | None:
-        return self._table.difference(self._expected(plans), confinement.LASTING_SETS)
+        plans = tuple(plans)
+        tunnels = {(version, plan.interface) for plan in plans for version in plan.versions}
+        return (
+            self._table.difference(self._expected(plans), confinement.LASTING_SETS)
+            or foreign.appeared(self._foreign, foreign.deciding(list_rules(), TABLE))
+            or self.forwards_beside(tunnels)
+        )
+
+    def guard(self) -> str | None:
+        """Switch off what would make a router of this machine, and say what it was."""
+        found = self.forwards_beside()
+        if found is not None:
+            forwarding.switch_off(forwarding.beside(()))
+        return found
+
+    def forwards_beside(self, tunnels: Iterable[tuple[int, str]] = ()) -> str | None:
+        """Say where packets are forwarded without us; nowhere, or meant so: None."""
+        if self._routes_for_plant:
+            return None
+        found = forwarding.beside({*self._lent, *tunnels})
+        return f"IP forwarding is switched on by {found[0]}" if found else None
 
     def sweep(self) -> None:
-        """Tunnels first, then forwarding, and the rules that confined it last."""
-        for interface in self._netlink.links(self.prefix):
-            self._netlink.delete_link(interface)
-        for version, interface in self._lent | self._lent_by_a_killed_gate():
-            forwarding.switch_off_if_there(version, interface)
-        self._table.remove()
+        """As `rcd-gate close` does it."""
+        self._table.forget()
+        faults = close_everything(self._lent)
+        if faults:
+            self._table.remove()  # says it better if nft or the privilege is missing
+            raise system_fault(faults[0].what, faults[0].error)
         self._lent.clear()
         self._reached.clear()
-
-    def _lent_by_a_killed_gate(self) -> set[tuple[int, str]]:
-        """Read who was lent forwarding from the table itself: it is as old as the lending."""
-        state = self._table.read()
-        if state is None:
-            return set()
-        return {
-            (version, interface)
-            for version in (IPV4, IPV6)
-            for interface in state.elements.get(f"lent{version}", ())
-        }
 
     def _way_to(self, target: IPAddress) -> str:
         interface = self._netlink.interface_towards(target)
@@ -151,7 +165,7 @@ class GatewayEnd:
                 for name, each in elements.items():
                     expected.setdefault(name, set()).update(each)
         for version, interface in self._lent:
-            expected.setdefault(f"lent{version}", set()).add(interface)
+            expected.setdefault(lent_set(version), set()).add(interface)
         return {name: frozenset(each) for name, each in expected.items()}
 
 

@@ -57,8 +57,12 @@ class Table:
 
     def remove(self) -> None:
         """Remove the table with everything in it; it need not exist."""
-        self._loaded = None
+        self.forget()
         apply(self._removal())
+
+    def forget(self) -> None:
+        """Expect no table any more: somebody removes it."""
+        self._loaded = None
 
     def read(self) -> TableState | None:
         """Return what the kernel has now; None: there is no such table."""
@@ -99,6 +103,13 @@ def apply(transaction: str) -> None:
     Raises AbsentError, or GateRefused where nft or the privilege is missing or the kernel refuses.
     """
     _run(["nft", "--file", "-"], transaction)
+
+
+def list_rules() -> list[JsonObject]:
+    """Return everybody's tables, chains and rules, without what moves by itself."""
+    listed = json.loads(_run(["nft", "--json", "--terse", "list", "ruleset"]))
+    objects: list[JsonObject] = _lasting(listed["nftables"])
+    return objects
 
 
 def read_state(document: JsonObject) -> TableState:

@@ -7,6 +7,7 @@ run on one thread, one after the other, so that neither a slow one nor the watch
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -30,6 +31,7 @@ from rclib.wire.gate import (
     Renew,
     Result,
     Steer,
+    Tampered,
     Verb,
     decode_request,
     encode,
@@ -67,6 +69,7 @@ class GateServer:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gate")
         self._control = asyncio.Lock()
         self._controller: Connection | None = None
+        self._unheard: deque[Tampered] = deque(maxlen=MAX_UNDER_WAY)
 
     async def run(
         self,
@@ -112,6 +115,7 @@ class GateServer:
         self._ctx.log.info(GATE_CONTROLLED, pid=connection.peer.pid, uid=connection.peer.uid)
         self._controller = connection
         try:
+            await self._report_unheard(connection)
             await self._obey(connection)
         finally:
             self._controller = None
@@ -176,14 +180,17 @@ class GateServer:
                 frames = ()
             controller = self._controller
             for frame in frames:
-                if controller is None:
-                    break
-                try:
-                    await controller.send(encode(frame))
-                except PeerGone:
-                    break  # its sessions are being closed by its own task
+                if not await _is_heard(controller, frame) and isinstance(frame, Tampered):
+                    self._unheard.append(frame)
             self._ctx.healthy()
             await asyncio.sleep(WATCH_S)
+
+    async def _report_unheard(self, connection: Connection) -> None:
+        """Tell a new controller what happened while there was none: it keeps the record."""
+        while self._unheard:
+            if not await _is_heard(connection, self._unheard[0]):
+                return
+            self._unheard.popleft()
 
     async def _close_all(self) -> None:
         try:
@@ -198,6 +205,16 @@ class GateServer:
     async def _on_thread(self, work: Callable[[], T]) -> T:
         """Queue work behind what is under way. A cancelled caller does not stop it."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+async def _is_heard(controller: Connection | None, frame: GateFrame) -> bool:
+    if controller is None:
+        return False
+    try:
+        await controller.send(encode(frame))
+    except PeerGone:
+        return False  # its sessions are being closed by its own task
+    return True
 
 
 def _decode(line: bytes) -> GateRequest:

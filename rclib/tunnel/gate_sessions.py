@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from rclib.runtime.clock import boottime
 from rclib.tunnel.endpoint_policy import read_endpoint
-from rclib.tunnel.gate_errors import GateRefused
+from rclib.tunnel.gate_errors import MAX_DETAIL, GateRefused
 from rclib.tunnel.gate_plan import IPV6, TunnelPlan, check_among, plan_tunnel
 from rclib.tunnel.wireguard import KeyPair, Steering, TunnelSettings, WireGuard, make_key_pair
 from rclib.tunnel.wireguard_choice import choose_wireguard
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 PEER_HOST: Final = "127.0.0.1"
 """Where every peer seems to be: the loopback socket of the relay leg."""
+
+REPEAT_S: Final = 60.0
+"""How often the same tampering is reported while no session is open."""
 
 WIREGUARD_CHOSEN = "wireguard_chosen"
 TUNNEL_OPENED = "tunnel_opened"
@@ -82,6 +85,9 @@ class GateEnd(Protocol):
     def inspect(self, plans: Iterable[TunnelPlan], /) -> str | None:
         """Say what somebody else changed; None: nothing."""
 
+    def guard(self) -> str | None:
+        """Undo what somebody opened while no session is open, and say what it was."""
+
     def sweep(self) -> None:
         """Remove all that this end ever put up, also what a killed gate left."""
 
@@ -115,6 +121,7 @@ class Gate:
         self._wireguard: WireGuard | None = None
         self._prepared: dict[SessionId, KeyPair] = {}
         self._open: dict[SessionId, _OpenTunnel] = {}
+        self._said: tuple[str, float] = ("", 0.0)
 
     @property
     def sessions(self) -> int:
@@ -229,7 +236,7 @@ class Gate:
     def watch(self) -> tuple[Tampered | Gone, ...]:
         """Look after the open sessions; what is not as it should be is closed, then reported."""
         if not self._open:
-            return ()
+            return self._watch_idle()
         try:
             fault = self._end.inspect(tunnel.plan for tunnel in self._open.values())
             present = self._netlink.links(self._end.prefix)
@@ -237,8 +244,11 @@ class Gate:
             fault, present = f"the rules cannot be read: {exc.detail}", ()
         if fault is not None:
             self._log.error(RULES_TAMPERED, reason=fault)
-            self.close_all(fault)
-            return (Tampered(fault),)
+            try:
+                self.close_all(fault)
+            finally:
+                self._end.guard()
+            return (Tampered(fault[:MAX_DETAIL]),)
         now = self._clock()
         gone = []
         for session, tunnel in tuple(self._open.items()):
@@ -251,6 +261,20 @@ class Gate:
             self._shut(session, reason)
             gone.append(Gone(session, reason))
         return tuple(gone)
+
+    def _watch_idle(self) -> tuple[Tampered, ...]:
+        try:
+            fault = self._end.guard()
+        except GateRefused as exc:
+            fault = f"what somebody opened stays open: {exc.detail}"
+        said, said_at = self._said
+        now = self._clock()
+        # Whatever keeps opening it is undone each time, and put on record once a minute.
+        if fault is None or (fault == said and now - said_at < REPEAT_S):
+            return ()
+        self._said = (fault, now)
+        self._log.error(RULES_TAMPERED, reason=fault)
+        return (Tampered(fault[:MAX_DETAIL]),)
 
     def sweep(self) -> None:
         """Close what is open, then remove what may be left of others like this."""

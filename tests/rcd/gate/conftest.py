@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +22,7 @@ from testbed.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from rclib.wire.gate import Opened
+    from rclib.wire.gate import Gone, Opened, Tampered
     from testbed.host import Host
     from testbed.process import Process
 
@@ -33,6 +34,18 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("0.0.0.0", 7))
 while True:
     s.sendto(*s.recvfrom(65536))
+"""
+
+KNOCK = """
+import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+kind = socket.SOCK_STREAM if sys.argv[3] == "tcp" else socket.SOCK_DGRAM
+s = socket.socket(family, kind)
+s.settimeout(0.4)
+s.connect((sys.argv[1], int(sys.argv[2])))
+if kind == socket.SOCK_DGRAM:
+    s.send(b"x")
+    s.recv(1)
 """
 
 
@@ -115,6 +128,14 @@ class Gates:
             ]
             yield Pair(self, *clients)
 
+    def answers(self, address: str, port: int, *, family: str = "tcp") -> bool:
+        """Whether a service answers the technician."""
+        knock = ["python3", "-c", KNOCK, address, str(port), family]
+        return self.technician.run(knock).returncode == 0
+
+    def pings(self, address: str) -> bool:
+        return self.technician.run(["ping", "-c1", "-W0.4", address]).returncode == 0
+
     def link(self) -> tuple[int, Path, Path]:
         """Join loopback ports of the hosts; returns the port and both halves' sockets."""
         self._links += 1
@@ -191,6 +212,11 @@ class Pair:
         )
         until(lambda: self._shaken(outside), 10.0, "the handshake")
         return inside, outside
+
+    async def event(self, timeout_s: float) -> Tampered | Gone:
+        """Return the first thing the gateway's gate reports by itself."""
+        async with asyncio.timeout(timeout_s):
+            return await anext(self.gateway.events())
 
     def _shaken(self, opened: Opened) -> bool:
         shown = self.gates.technician.run(["wg", "show", opened.interface, "latest-handshakes"])

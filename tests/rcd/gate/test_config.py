@@ -23,6 +23,7 @@ def test_the_plants_networks_are_all_it_takes(tmp_path: Path) -> None:
     config = load(tmp_path, 'plant_networks = ["192.168.1.0/24", "fd00:1::/64"]')
     assert config.networks == (IPv4Network("192.168.1.0/24"), IPv6Network("fd00:1::/64"))
     assert config.source_nat
+    assert not config.routes_for_plant
     assert 'plant_networks = ["192.168.1.0/24", "fd00:1::/64"]' in render_config(config)
 
 

@@ -271,6 +271,16 @@ class TestWatch:
             assert await anext(events) == Gone(A, "it went")
             assert await anext(events) == Tampered("somebody did it")
 
+    async def test_tampering_nobody_heard_of_is_told_to_the_next_controller(
+        self, gate: QuietGate, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(gate_server, "WATCH_S", 0.01)
+        async with serving(gate, path):
+            gate.reports = [Tampered("somebody did it")]
+            await eventually(lambda: not gate.reports)
+            async with await GateClient.connect(path) as client:
+                assert await anext(client.events()) == Tampered("somebody did it")
+
     async def test_the_watch_feeds_the_watchdog(self, gate: QuietGate, path: Path) -> None:
         async with serving(gate, path) as ctx:
             await eventually(lambda: ctx.health.reported_at is not None)

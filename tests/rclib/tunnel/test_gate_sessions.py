@@ -14,7 +14,17 @@ from rclib.runtime.logs import get_logger
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_sessions import Gate
 from rclib.tunnel.wireguard import Counters, Steering
-from rclib.wire.gate import Allow, GateError, Gone, Open, Steer, Tampered, UdpEndpoint
+from rclib.wire.gate import (
+    Allow,
+    GateError,
+    Gone,
+    Open,
+    Steer,
+    Tampered,
+    UdpEndpoint,
+    decode_frame,
+    encode,
+)
 from rclib.wire.ids import SessionId
 from rclib.wire.session import Protocol
 
@@ -39,6 +49,7 @@ class Machine:
         self.fails: str | None = None
         self.late: frozenset[SessionId] = frozenset()
         self.fault: str | None = None
+        self.opened_beside: str | None = None
         self.now = 0.0
         self.up: list[str] = []
         self.steered: list[Steering] = []
@@ -80,6 +91,9 @@ class Machine:
     def inspect(self, plans: Iterable[TunnelPlan], /) -> str | None:
         self.step("inspect")
         return self.fault
+
+    def guard(self) -> str | None:
+        return self.opened_beside
 
     def sweep(self) -> None:
         self.step("sweep")
@@ -277,6 +291,25 @@ class TestWatch:
     def test_an_idle_gate_looks_at_nothing(self, gate: Gate, machine: Machine) -> None:
         assert gate.watch() == ()
         assert machine.clear() == []
+
+    def test_what_somebody_opens_beside_an_idle_gate_is_reported_once_a_minute(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        """Whatever keeps opening it must not fill the record."""
+        machine.opened_beside = "forwarding is on"
+        assert gate.watch() == (Tampered("forwarding is on"),)
+        machine.now = 59.0
+        assert gate.watch() == ()
+        machine.now = 60.0
+        assert gate.watch() == (Tampered("forwarding is on"),)
+
+    def test_tampering_is_told_in_as_much_text_as_the_protocol_takes(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        open_both(gate, machine)
+        machine.fault = "x" * 600
+        (event,) = gate.watch()
+        assert decode_frame(encode(event)) == event
 
     def test_tampering_closes_everything(self, gate: Gate, machine: Machine) -> None:
         open_both(gate, machine)
