@@ -78,7 +78,13 @@ async def create_device(call: Call) -> DeviceView:
     def work(tx: Tx) -> Device:
         gateway = _gateway(tx, call)
         device = store_devices.add_device(
-            tx, gateway.id, request.name, address, offers, call.now_ms
+            tx,
+            gateway.id,
+            request.name,
+            address,
+            offers,
+            call.now_ms,
+            source_nat=request.source_nat,
         )
         detail = {"name": device.name, "address": address, "gateway": gateway.id}
         _record(tx, call, AuditAction.DEVICE_CREATED, device.id, detail)
@@ -221,6 +227,8 @@ def _device_view(device: Device) -> DeviceView:
         id=device.id,
         name=device.name,
         address=device.address,
+        virtual=device.virtual,
+        source_nat=device.source_nat,
         services=tuple(ServiceView(s.protocol, s.port) for s in device.services),
     )
 

@@ -109,12 +109,17 @@ class DeviceRequest(Struct, frozen=True):
     name: PlainName
     address: IpText
     services: Annotated[tuple[ServiceView, ...], msgspec.Meta(min_length=1, max_length=64)]
+    source_nat: bool = True
+    """False: the device sees the technician's link address, and needs a route to 100.64.0.0/11."""
 
 
 class DeviceView(Struct, frozen=True):
     id: DeviceId
     name: str
     address: str
+    virtual: str | None
+    """Reaches it from wherever its own address is in use already."""
+    source_nat: bool
     services: tuple[ServiceView, ...]
 
 

@@ -108,6 +108,10 @@ class Device:
     gateway: GatewayId
     name: str
     address: str
+    virtual: str | None
+    """Its own among all devices of this control plane; None: it has an IPv6 address."""
+    source_nat: bool
+    """Whether it sees the gateway's address, or the technician's link address."""
     services: tuple[Service, ...]
 
 

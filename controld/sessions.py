@@ -239,7 +239,13 @@ def _target(
             f"{found.name} has no service {protocol} {port or ''}; add it to the device first",
         )
     return Target(
-        device=device, name=found.name, address=found.address, protocol=protocol, port=port
+        device=device,
+        name=found.name,
+        address=found.address,
+        protocol=protocol,
+        port=port,
+        virtual=found.virtual,
+        source_nat=found.source_nat,
     )
 
 

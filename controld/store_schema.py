@@ -120,9 +120,18 @@ devices: Final = Table(
     Column("gateway", Text, ForeignKey("gateways.id"), nullable=False),
     Column("name", Text, nullable=False),
     Column("address", Text, nullable=False),
+    Column("virtual", Integer),  # which address of VIRTUAL_NETWORK; none for IPv6 devices
+    Column("source_nat", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("removed_ms", BigInteger),  # past sessions still name the device
     Index("ix_devices_gateway", "gateway"),
+    Index(
+        "uq_devices_virtual",
+        "virtual",
+        unique=True,
+        sqlite_where=text("removed_ms IS NULL"),
+        postgresql_where=text("removed_ms IS NULL"),
+    ),
 )
 
 services: Final = Table(

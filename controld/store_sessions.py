@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, exists, insert, or_, select, update
 from controld.codes import digest
 from controld.errors import NotFoundError
 from controld.records import OPEN_STATES, Session, SessionState
+from controld.store_devices import virtual_address
 from controld.store_schema import (
     devices,
     gateways,
@@ -192,7 +193,10 @@ def _sessions(tx: Tx, where: ColumnElement[bool], limit: int | None = None) -> l
 
 def _targets(tx: Tx, ids: Iterable[str]) -> dict[str, list[Target]]:
     query = (
-        select(session_targets, devices.c.name, devices.c.address)
+        select(
+            session_targets,
+            *(devices.c[each] for each in ("name", "address", "virtual", "source_nat")),
+        )
         .join(devices, devices.c.id == session_targets.c.device)
         .where(session_targets.c.session.in_(ids))
         .order_by(session_targets.c.session, session_targets.c.position)
@@ -205,6 +209,8 @@ def _targets(tx: Tx, ids: Iterable[str]) -> dict[str, list[Target]]:
             address=row.address,
             protocol=Protocol(row.protocol),
             port=row.port,
+            virtual=virtual_address(row.virtual),
+            source_nat=row.source_nat,
         )
         found.setdefault(row.session, []).append(target)
     return found

@@ -35,7 +35,7 @@ from rclib.wire.control import (
     SessionRefusal,
     TicketRedeem,
 )
-from rclib.wire.gate import RENEW_S, Allow, Open
+from rclib.wire.gate import RENEW_S, Open, allow
 from rclib.wire.identity import Side, offer_key_statement
 from rclib.wire.ids import EndpointId
 
@@ -221,7 +221,7 @@ class Client:
                     grant.link.technician,
                     grant.link.gateway,
                     endpoint_port,
-                    tuple(Allow(t.address, t.protocol, t.port) for t in grant.targets),
+                    tuple(allow(target) for target in grant.targets),
                     self._config.mtu,
                 )
             )

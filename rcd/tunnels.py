@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from rclib.tunnel.gate_client import GateRefused, GateUnavailable
 from rclib.tunnel.tunnel_end import TunnelEnd
-from rclib.wire.gate import Allow, Open
+from rclib.wire.gate import Open, allow
 from rclib.wire.identity import Side
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Tunnels:
             offer.link.gateway,
             offer.link.technician,
             endpoint_port,
-            tuple(Allow(t.address, t.protocol, t.port) for t in offer.targets),
+            tuple(allow(target) for target in offer.targets),
             self._config.mtu,
             # Without keepalives this end never initiates: two ends that start in the
             # same instant can keep missing each other, five seconds a time.

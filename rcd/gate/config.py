@@ -27,7 +27,7 @@ class RcdGateConfig(GateConfig, frozen=True, kw_only=True):
     routes_for_plant: bool = False
     """This gateway is also a router of its plant: its own IP forwarding is left as it is."""
     source_nat: bool = True
-    """Machines see the gateway's own address; otherwise they need a route to 100.64.0.0/10."""
+    """Machines see the gateway's own address; otherwise they need a route to 100.64.0.0/11."""
 
     def __post_init__(self) -> None:
         for network in self.networks:

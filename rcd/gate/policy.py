@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_plan import IPV4, LINK_NETWORK_V6
 from rclib.wire.gate import GateError
-from rclib.wire.session import LINK_NETWORK
+from rclib.wire.session import TUNNEL_NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -22,9 +22,9 @@ def check_plant_network(network: IPNetwork) -> None:
     """Refuse an outer bound that bounds nothing; ValueError says why."""
     if network.prefixlen == 0:
         raise ValueError(f"{network} is every address there is; name the machines' networks")
-    for link_network in (LINK_NETWORK, LINK_NETWORK_V6):
-        if network.version == link_network.version and network.overlaps(link_network):
-            raise ValueError(f"{network} overlaps {link_network}, which tunnels use inside")
+    for inside in (TUNNEL_NETWORK, LINK_NETWORK_V6):
+        if network.version == inside.version and network.overlaps(inside):
+            raise ValueError(f"{network} overlaps {inside}, which tunnels use inside")
     if network.is_multicast or network.is_loopback or network.is_link_local:
         raise ValueError(f"{network} cannot hold machines: it is multicast, loopback or link-local")
 
@@ -67,7 +67,7 @@ def _special(address: IPAddress) -> str | None:
         (address == ipaddress.IPv4Address("255.255.255.255"), "is the broadcast address"),
         (address.is_reserved, "is a reserved address"),
         (
-            address in LINK_NETWORK or address in LINK_NETWORK_V6,
+            address in TUNNEL_NETWORK or address in LINK_NETWORK_V6,
             "belongs to the inside of tunnels",
         ),
     )

@@ -14,7 +14,7 @@ import msgspec
 
 from rclib.wire.codec import Struct, decode_json
 from rclib.wire.ids import SessionId, TunnelKey
-from rclib.wire.session import MAX_TARGETS, IpText, Port, Protocol, Text
+from rclib.wire.session import MAX_TARGETS, IpText, Port, Protocol, Target, Text
 
 LIFETIME_S: Final = 15
 """How long the kernel keeps an allow-set element that nobody renews."""
@@ -32,6 +32,14 @@ class Allow(Struct, frozen=True):
     address: IpText
     protocol: Protocol
     port: Port | None = None
+    virtual: IpText | None = None
+    """The device's other address inside the tunnel; see `session.Target`."""
+    source_nat: bool = True
+
+
+def allow(target: Target) -> Allow:
+    """What the gate has to know of a target."""
+    return Allow(target.address, target.protocol, target.port, target.virtual, target.source_nat)
 
 
 class Prepare(Struct, frozen=True, tag="prepare"):
@@ -145,6 +153,9 @@ class TunnelCounters(Struct, frozen=True):
     """None: no handshake yet."""
     endpoint: UdpEndpoint | None = None
     """Where WireGuard sends now: it follows its peer to wherever that was last heard from."""
+    reach: tuple[IpText, ...] = ()
+    """The technician's gate: under which address each of the Open's `allow` is reached from here,
+    in their order. It changes when this computer joins a network that has such an address too."""
 
 
 class Measured(Struct, frozen=True, tag="measured"):

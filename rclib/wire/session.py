@@ -23,8 +23,10 @@ Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 IpText = Annotated[str, msgspec.Meta(max_length=45)]
 
-LINK_NETWORK = ipaddress.ip_network("100.64.0.0/10")
-"""Both ends' addresses inside a session come from here (RFC 6598)."""
+TUNNEL_NETWORK = ipaddress.IPv4Network("100.64.0.0/10")
+"""What only the inside of tunnels uses (RFC 6598): no plant may."""
+LINK_NETWORK, VIRTUAL_NETWORK = TUNNEL_NETWORK.subnets()
+"""Both ends' addresses inside a session; the devices' virtual addresses."""
 MAX_TARGETS = 256
 
 
@@ -45,6 +47,11 @@ class Target(Struct, frozen=True):
     protocol: Protocol
     port: Port | None = None
     """None: all ports of the protocol; always None for ICMP_ECHO."""
+    virtual: IpText | None = None
+    """Of VIRTUAL_NETWORK, this device's own: reaches it where the real address is in use already.
+    None for IPv6 devices, whose addresses are nobody else's."""
+    source_nat: bool = True
+    """False: the device sees the technician's link address, and needs a route to LINK_NETWORK."""
 
 
 class LinkAddresses(Struct, frozen=True):

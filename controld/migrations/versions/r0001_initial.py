@@ -148,12 +148,22 @@ def _create_tables() -> None:
         sa.Column("gateway", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("virtual", sa.Integer(), nullable=True),
+        sa.Column("source_nat", sa.Boolean(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("removed_ms", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["gateway"], ["gateways.id"], name=op.f("fk_devices_gateway")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_devices")),
     )
     op.create_index("ix_devices_gateway", "devices", ["gateway"], unique=False)
+    op.create_index(
+        "uq_devices_virtual",
+        "devices",
+        ["virtual"],
+        unique=True,
+        sqlite_where=sa.text("removed_ms IS NULL"),
+        postgresql_where=sa.text("removed_ms IS NULL"),
+    )
     op.create_table(
         "services",
         sa.Column("device", sa.Text(), nullable=False),

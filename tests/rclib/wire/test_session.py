@@ -14,6 +14,8 @@ from rclib.wire.errors import DecodeError
 from rclib.wire.ids import DeviceId
 from rclib.wire.session import (
     LINK_NETWORK,
+    TUNNEL_NETWORK,
+    VIRTUAL_NETWORK,
     EndReason,
     LinkAddresses,
     PathKind,
@@ -80,6 +82,11 @@ class TestAddress:
         assert not any(address.is_global for address in (LINK_NETWORK[1], LINK_NETWORK[-2]))
         assert not LINK_NETWORK.is_private  # RFC 6598: no plant may use it as its own LAN
 
+    def test_link_and_virtual_addresses_are_apart_and_both_inside_of_tunnels(self) -> None:
+        assert not LINK_NETWORK.overlaps(VIRTUAL_NETWORK)
+        assert LINK_NETWORK.subnet_of(TUNNEL_NETWORK)
+        assert VIRTUAL_NETWORK.subnet_of(TUNNEL_NETWORK)
+
 
 class TestTarget:
     @given(
@@ -110,6 +117,8 @@ class TestTarget:
             {"port": True},
             {"device": "ses_" + "a" * 16},
             {"ports": [1, 2]},
+            {"virtual": "1" * 46},
+            {"source_nat": None},
         ],
     )
     def test_a_target_out_of_bounds_is_refused(self, change: dict[str, object]) -> None:
@@ -118,8 +127,9 @@ class TestTarget:
         assert refused(honest | change, Target)
 
     @pytest.mark.parametrize("field", ["device", "name", "address", "protocol"])
-    def test_a_target_lacks_nothing_but_the_port(self, field: str) -> None:
+    def test_a_target_lacks_nothing_but_the_port_and_its_other_address(self, field: str) -> None:
         honest = msgspec.to_builtins(TARGET)
+        del honest["virtual"], honest["source_nat"]
         assert not refused({k: v for k, v in honest.items() if k != "port"}, Target)
         assert refused({k: v for k, v in honest.items() if k != field}, Target)
 
