@@ -45,7 +45,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 REQUEST_S: Final = 10
 REQUEST_FAILED = "request_failed"
 
-_STATUS: Final[dict[type[DomainError], HTTPStatus]] = {
+STATUS: Final[dict[type[DomainError], HTTPStatus]] = {
     InvalidError: HTTPStatus.BAD_REQUEST,
     UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
     ForbiddenError: HTTPStatus.FORBIDDEN,
@@ -201,7 +201,7 @@ def _answering(
         try:
             response = await handler(request)
         except DomainError as exc:
-            response = _problem(_STATUS[type(exc)], exc.code, exc.detail)
+            response = _problem(STATUS[type(exc)], exc.code, exc.detail)
         except StoreUnavailableError as exc:
             log.warning(REQUEST_FAILED, once_per="store", path=request.path, reason=exc)
             detail = "nothing can be stored at the moment, so nothing was done; try again later"

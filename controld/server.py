@@ -16,6 +16,8 @@ from controld.link_hub import Hub
 from controld.link_server import LinkServer
 from controld.metrics import Metrics
 from controld.passwords import Passwords
+from controld.portal import account_pages, gateway_pages, people_pages, session_pages
+from controld.portal.frame import Frame, Page
 from controld.services import Services
 from controld.store import Store
 from controld.sweeper import Sweeper
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
     from rclib.runtime.net import Endpoint
     from rclib.runtime.service import Context
 
+PAGES: Final[tuple[Page, ...]] = (
+    *gateway_pages.PAGES,
+    *session_pages.PAGES,
+    *people_pages.PAGES,
+    *account_pages.PAGES,
+)
 LINK_PATH: Final = "/api/v1/link"
 ROUTES: Final[tuple[Route, ...]] = (
     *api_login.ROUTES,
@@ -116,6 +124,7 @@ def _application(services: Services) -> web.Application:
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     add_routes(app, services, ROUTES)
     app.router.add_get(LINK_PATH, LinkServer(services).serve)
+    app.add_routes(Frame(services, PAGES).routes())
     return app
 
 

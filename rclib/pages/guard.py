@@ -20,8 +20,9 @@ BODY_S: Final = 10.0
 STATIC_PATH: Final = "/static/"
 
 HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; object-src 'none'; "
-    "frame-ancestors 'none'; form-action 'self'",
+    # The portal's Start hands over to the technician's client in a hidden frame.
+    "Content-Security-Policy": "default-src 'self'; frame-src remoteconnect:; base-uri 'none'; "
+    "object-src 'none'; frame-ancestors 'none'; form-action 'self'",
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import jinja2
 from aiohttp import web
 
-from rclib.pages.guard import STATIC_PATH
+from rclib.pages.guard import STATIC_PATH, add_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,4 +50,6 @@ class Templates:
         path = self._files.get(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound
-        return web.FileResponse(path)
+        response = web.FileResponse(path)
+        add_headers(request, response)
+        return response

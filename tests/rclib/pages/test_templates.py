@@ -9,14 +9,11 @@ import jinja2
 import pytest
 from aiohttp import web
 
-from rclib.pages.guard import add_headers
 from rclib.pages.templates import SHARED_STATIC, Templates
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from aiohttp.typedefs import Handler
 
 
 @pytest.fixture
@@ -31,13 +28,7 @@ def package(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def served(package: Path) -> AsyncIterator[str]:
-    @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await handler(request)
-        add_headers(request, response)
-        return response
-
-    app = web.Application(middlewares=[guarded])
+    app = web.Application()
     app.add_routes(Templates(package).routes())
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

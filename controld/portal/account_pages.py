@@ -1,0 +1,97 @@
+"""The visitor's own account: login, logout, password, computers."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from controld import api_endpoints, api_login
+from controld.api import Open
+from controld.api_types import LoginRequest, NameRequest, PasswordRequest
+from controld.errors import DomainError
+from controld.portal.frame import LOGIN_PATH, PASSWORD_PATH, Frame, Page, Visit, to
+from controld.roles import Action
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+async def show_login(frame: Frame, visit: Visit) -> web.Response:
+    return frame.show(visit, "login.html")
+
+
+async def login(frame: Frame, visit: Visit) -> web.Response:
+    fields = {
+        "name": visit.fields.get("name", "").strip(),
+        "password": visit.fields.get("password", ""),
+    }
+    try:
+        answer = await api_login.login(visit.with_body(LoginRequest, fields))
+    except DomainError as exc:
+        notice = visit.language.name("refused", exc.code)
+        return frame.show(visit, "login.html", status=HTTPStatus.FORBIDDEN, notice=notice)
+    response = to(PASSWORD_PATH if answer.must_change_password else "/")
+    frame.cookie.set(response, answer.token)
+    return response
+
+
+async def logout(frame: Frame, visit: Visit) -> web.Response:
+    await api_login.logout(visit.call)
+    response = to(LOGIN_PATH)
+    frame.cookie.remove(response)
+    return response
+
+
+async def show_password(frame: Frame, visit: Visit) -> web.Response:
+    return frame.show(visit, "password.html")
+
+
+async def change_password(frame: Frame, visit: Visit) -> web.Response:
+    """Change it, and log in again with it: the change voids every token."""
+    fields = visit.fields
+    if fields.get("new") != fields.get("repeat"):
+        notice = visit.language.say("passwords_differ")
+        return frame.show(visit, "password.html", status=HTTPStatus.BAD_REQUEST, notice=notice)
+    wanted = {"old": fields.get("old", ""), "new": fields.get("new", "")}
+    try:
+        await api_login.change_password(visit.with_body(PasswordRequest, wanted))
+        again = {"name": visit.call.user.name, "password": wanted["new"]}
+        answer = await api_login.login(visit.with_body(LoginRequest, again))
+    except DomainError as exc:
+        named = visit.language.name("refused", exc.code)
+        notice = exc.detail if named == exc.code else named
+        return frame.show(visit, "password.html", status=HTTPStatus.BAD_REQUEST, notice=notice)
+    response = to("/")
+    frame.cookie.set(response, answer.token)
+    return response
+
+
+async def computers(frame: Frame, visit: Visit) -> web.Response:
+    listed = await api_endpoints.list_clients(visit.call)
+    return frame.show(visit, "computers.html", clients=listed.clients, code=None)
+
+
+async def add_computer(frame: Frame, visit: Visit) -> web.Response:
+    """The code is on this one page only; it cannot be asked for again."""
+    wanted = visit.with_body(NameRequest, {"name": visit.fields.get("name", "").strip()})
+    made = await api_endpoints.create_client(wanted)
+    listed = await api_endpoints.list_clients(visit.call)
+    return frame.show(
+        visit,
+        "computers.html",
+        clients=listed.clients,
+        code=made.enrolment_code,
+        code_until_ms=made.expires_ms,
+        server=f"https://{frame.services.config.host}",
+    )
+
+
+PAGES = (
+    Page("GET", LOGIN_PATH, Open.ANYONE, show_login),
+    Page("POST", LOGIN_PATH, Open.ANYONE, login),
+    Page("POST", "/logout", Open.SIGNED_IN, logout),
+    Page("GET", PASSWORD_PATH, Open.SIGNED_IN, show_password),
+    Page("POST", PASSWORD_PATH, Open.SIGNED_IN, change_password),
+    Page("GET", "/computers", Action.ENROL_CLIENT, computers),
+    Page("POST", "/computers", Action.ENROL_CLIENT, add_computer),
+)

@@ -1,0 +1,127 @@
+"""Gateways and their machines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controld import api_endpoints, api_sessions
+from controld.api_types import DeviceRequest, GatewayView, NameRequest
+from controld.errors import InvalidError, NotFoundError
+from controld.portal.frame import Frame, Page, Visit, to
+from controld.portal.presets import BY_KEY, PRESETS, name_of
+from controld.roles import Action
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+async def overview(frame: Frame, visit: Visit) -> web.Response:
+    """Where everybody starts: what they may see of gateways, and their sessions."""
+    gateways = (
+        (await api_endpoints.list_gateways(visit.call)).gateways
+        if visit.may(Action.SEE_GATEWAYS)
+        else ()
+    )
+    sessions = (await api_sessions.list_(visit.call)).sessions
+    return frame.show(
+        visit,
+        "overview.html",
+        gateways=gateways,
+        active={s.gateway for s in sessions if s.state.value in ("starting", "active")},
+        paths={s.gateway: s.path for s in sessions if s.path is not None and not s.ended_ms},
+        sessions=[s for s in sessions if s.ended_ms is None],
+    )
+
+
+async def add_gateway(frame: Frame, visit: Visit) -> web.Response:
+    wanted = visit.with_body(NameRequest, {"name": visit.fields.get("name", "").strip()})
+    made = await api_endpoints.create_gateway(wanted)
+    return _code_page(frame, visit, made.gateway, made.enrolment_code, made.expires_ms)
+
+
+async def renew_code(frame: Frame, visit: Visit) -> web.Response:
+    made = await api_endpoints.renew_enrolment(visit.call)
+    return _code_page(frame, visit, made.gateway, made.enrolment_code, made.expires_ms)
+
+
+async def gateway(frame: Frame, visit: Visit) -> web.Response:
+    shown = await _gateway(visit)
+    devices = (await api_endpoints.list_devices(visit.call)).devices
+    sessions = (await api_sessions.list_(visit.call)).sessions
+    return frame.show(
+        visit,
+        "gateway.html",
+        gateway=shown,
+        devices=devices,
+        presets=PRESETS,
+        service_name=name_of,
+        sessions=[s for s in sessions if s.gateway == shown.id],
+    )
+
+
+async def add_device(frame: Frame, visit: Visit) -> web.Response:
+    del frame
+    services = [_preset(key) for key in visit.lists.get("preset", ())]
+    port = visit.fields.get("port", "").strip()
+    if port:
+        services.append({"protocol": visit.fields.get("protocol", ""), "port": port})
+    wanted = {
+        "name": visit.fields.get("name", "").strip(),
+        "address": visit.fields.get("address", "").strip(),
+        "services": services,
+    }
+    if not services:
+        raise InvalidError("no_service", "choose at least one service or name a port")
+    await api_endpoints.create_device(visit.with_body(DeviceRequest, wanted))
+    return to(_address(visit))
+
+
+async def remove_device(frame: Frame, visit: Visit) -> web.Response:
+    del frame
+    await api_endpoints.remove_device(visit.call)
+    return to(_address(visit))
+
+
+_GATEWAY = "/gateways/{gateway}"
+PAGES = (
+    Page("GET", "/", Action.SEE_SESSIONS, overview),
+    Page("POST", "/gateways", Action.ADD_GATEWAYS, add_gateway),
+    Page("GET", _GATEWAY, Action.SEE_GATEWAYS, gateway),
+    Page("POST", f"{_GATEWAY}/enrolment", Action.ADD_GATEWAYS, renew_code),
+    Page("POST", f"{_GATEWAY}/devices", Action.ADD_GATEWAYS, add_device),
+    Page("POST", f"{_GATEWAY}/devices/{{device}}/remove", Action.ADD_GATEWAYS, remove_device),
+)
+
+
+async def _gateway(visit: Visit) -> GatewayView:
+    wanted = visit.call.request.match_info["gateway"]
+    listed = (await api_endpoints.list_gateways(visit.call)).gateways
+    found = next((each for each in listed if each.id == wanted), None)
+    if found is None:
+        raise NotFoundError("gateway")
+    return found
+
+
+def _preset(key: str) -> dict[str, object]:
+    preset = BY_KEY.get(key)
+    if preset is None:
+        raise InvalidError("bad_request", f"there is no service called {key[:20]!r}")
+    return {"protocol": preset.protocol.value, "port": preset.port}
+
+
+def _address(visit: Visit) -> str:
+    return f"/gateways/{visit.call.request.match_info['gateway']}"
+
+
+def _code_page(
+    frame: Frame, visit: Visit, gateway_id: str, code: str, expires_ms: int
+) -> web.Response:
+    """The code is on this one page only; it cannot be asked for again."""
+    return frame.show(
+        visit,
+        "gateway_code.html",
+        gateway_id=gateway_id,
+        code=code,
+        code_until_ms=expires_ms,
+        server=f"https://{frame.services.config.host}",
+    )

@@ -1,0 +1,145 @@
+"""Sessions: prepared on one page, started with one button, watched until they end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from controld import api_endpoints, api_sessions, api_users
+from controld.api_types import SessionRequest
+from controld.errors import InvalidError
+from controld.portal.frame import Frame, Page, Visit, to
+from controld.portal.presets import name_of
+from controld.roles import Action
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from controld.api_types import DeviceView
+
+DURATIONS_H = (1, 2, 4, 8, 12, 24)
+DEFAULT_H = 4
+
+
+async def sessions(frame: Frame, visit: Visit) -> web.Response:
+    found = (await api_sessions.list_(visit.call)).sessions
+    wanted = visit.call.request.query.get("show", "open")
+    is_open = wanted != "past"
+    return frame.show(
+        visit,
+        "sessions.html",
+        sessions=[s for s in found if (s.ended_ms is None) is is_open],
+        is_open=is_open,
+    )
+
+
+async def new(frame: Frame, visit: Visit) -> web.Response:
+    """One page: first the gateway, then everything else about it."""
+    gateways = (await api_endpoints.list_gateways(visit.call)).gateways
+    chosen = visit.call.request.match_info.get("gateway", "")
+    devices: tuple[DeviceView, ...] = ()
+    if chosen:
+        devices = (await api_endpoints.list_devices(visit.call)).devices
+    users = (await api_users.list_users(visit.call)).users
+    return frame.show(
+        visit,
+        "session_new.html",
+        gateways=gateways,
+        chosen=next((g for g in gateways if g.id == chosen), None),
+        devices=devices,
+        users=[u for u in users if not u.disabled],
+        durations=DURATIONS_H,
+        default_duration=DEFAULT_H,
+        service_name=name_of,
+    )
+
+
+async def prepare(frame: Frame, visit: Visit) -> web.Response:
+    del frame
+    fields = visit.fields
+    wanted = {
+        "name": fields.get("name", "").strip(),
+        "gateway": visit.call.request.match_info["gateway"],
+        "targets": [_target(each) for each in visit.lists.get("target", ())],
+        "users": visit.lists.get("user", ()),
+        "duration_s": _hours(fields.get("hours", "")) * 3600,
+        "reason": fields.get("reason", "").strip(),
+        "window_from_ms": _moment(fields.get("from", ""), fields.get("zone", "")),
+        "window_until_ms": _moment(fields.get("until", ""), fields.get("zone", "")),
+    }
+    if not wanted["targets"]:
+        raise InvalidError("no_target", "choose at least one machine and service")
+    made = await api_sessions.prepare(visit.with_body(SessionRequest, wanted))
+    return to(f"/sessions/{made.id}")
+
+
+async def session(frame: Frame, visit: Visit) -> web.Response:
+    shown = await api_sessions.show(visit.call)
+    names: dict[str, str] = {}
+    if visit.may(Action.SEE_USERS):
+        names = {u.id: u.name for u in (await api_users.list_users(visit.call)).users}
+    names.setdefault(visit.call.user.id, visit.call.user.name)
+    return frame.show(
+        visit,
+        "session.html",
+        session=shown,
+        names=names,
+        is_mine=visit.call.user.id in shown.users or visit.may(Action.PREPARE_SESSIONS),
+        service_name=name_of,
+    )
+
+
+async def start(frame: Frame, visit: Visit) -> web.Response:
+    """Hand over to the technician's client; the ticket in the link works once."""
+    link = await api_sessions.start(visit.call)
+    return frame.show(
+        visit,
+        "session_start.html",
+        session_id=visit.call.request.match_info["session"],
+        link=link.link,
+        link_until_ms=link.expires_ms,
+    )
+
+
+async def end(frame: Frame, visit: Visit) -> web.Response:
+    del frame
+    await api_sessions.end(visit.call)
+    return to(f"/sessions/{visit.call.request.match_info['session']}")
+
+
+_SESSION = "/sessions/{session}"
+PAGES = (
+    Page("GET", "/sessions", Action.SEE_SESSIONS, sessions),
+    Page("GET", "/prepare", Action.PREPARE_SESSIONS, new),
+    Page("GET", "/prepare/{gateway}", Action.PREPARE_SESSIONS, new),
+    Page("POST", "/prepare/{gateway}", Action.PREPARE_SESSIONS, prepare),
+    Page("GET", _SESSION, Action.SEE_SESSIONS, session),
+    Page("POST", f"{_SESSION}/start", Action.START_SESSIONS, start),
+    Page("POST", f"{_SESSION}/end", Action.END_SESSIONS, end),
+)
+
+
+def _target(text: str) -> dict[str, object]:
+    """Read `DEVICE PROTOCOL PORT`, as the form's boxes spell it."""
+    device, _, rest = text.partition(" ")
+    protocol, _, port = rest.partition(" ")
+    return {"device": device, "protocol": protocol, "port": int(port) if port.isdecimal() else None}
+
+
+def _hours(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text[:4]) in DURATIONS_H:
+        return int(text)
+    raise InvalidError("bad_request", "choose a duration from the list")
+
+
+def _moment(text: str, zone: str) -> int | None:
+    """Read a browser's datetime-local in the zone the form names; empty: no bound."""
+    if not text:
+        return None
+    try:
+        local = datetime.fromisoformat(text)
+        at = local.replace(tzinfo=ZoneInfo(zone) if zone else UTC)
+    except (ValueError, KeyError, OSError):
+        raise InvalidError("bad_time", "this time or time zone does not exist") from None
+    return int(at.timestamp() * 1000)

@@ -1,0 +1,274 @@
+"""The portal as a browser sees it, on a real controld."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from controld.portal.words import WORDS
+from controld.server import PAGES
+from rclib.pages.language import LANGUAGES
+from tests.controld.conftest import ADMIN_PASSWORD
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.controld.conftest import Rig, World
+
+
+@dataclass
+class Visitor:
+    """A browser: cookies are kept, redirects followed, forms carry their hidden field."""
+
+    http: aiohttp.ClientSession
+    url: str
+    csrf: str = ""
+    status: int = 0
+    at: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def get(self, path: str, **headers: str) -> str:
+        async with self.http.get(
+            self.url + path, headers={"Accept-Language": "en", **headers}
+        ) as r:
+            return await self._keep(r)
+
+    async def post(
+        self, path: str, fields: list[tuple[str, str]] | None = None, origin: str | None = None
+    ) -> str:
+        headers = {"Origin": self.url if origin is None else origin, "Accept-Language": "en"}
+        data = [("csrf", self.csrf), *(fields or [])]
+        async with self.http.post(self.url + path, data=data, headers=headers) as response:
+            return await self._keep(response)
+
+    async def login(self, name: str, password: str) -> str:
+        return await self.post("/login", [("name", name), ("password", password)])
+
+    @property
+    def cookie(self) -> str:
+        found = self.http.cookie_jar.filter_cookies(URL(self.url)).get("__Host-portal")
+        return found.value if found is not None else ""
+
+    async def _keep(self, response: aiohttp.ClientResponse) -> str:
+        text = await response.text()
+        self.status, self.at = response.status, response.url.path
+        self.headers = dict(response.headers)
+        found = re.search(r'name="csrf" value="([^"]+)"', text)
+        if found is not None:
+            self.csrf = found[1]
+        return text
+
+
+@pytest.fixture
+async def visitor(world: World) -> AsyncIterator[Visitor]:
+    jar = aiohttp.CookieJar(unsafe=True)
+    connector = world.anyone.http.connector
+    async with aiohttp.ClientSession(
+        connector=connector, connector_owner=False, cookie_jar=jar
+    ) as http:
+        yield Visitor(http, world.anyone.base)
+
+
+@pytest.fixture
+async def admin(visitor: Visitor) -> Visitor:
+    await visitor.login("admin", ADMIN_PASSWORD)
+    assert visitor.at == "/"
+    return visitor
+
+
+def test_every_sentence_is_there_in_every_language() -> None:
+    assert [key for key, texts in WORDS.items() if len(texts) != len(LANGUAGES)] == []
+
+
+class TestWayIn:
+    async def test_strangers_are_led_to_the_login_from_every_page(self, visitor: Visitor) -> None:
+        for page in PAGES:
+            if page.method == "GET" and page.path != "/login":
+                path = re.sub(r"\{\w+\}", "x", page.path)
+                await visitor.get(path)
+                assert visitor.at == "/login", path
+
+    async def test_a_wrong_password_says_so_and_gives_no_cookie(self, visitor: Visitor) -> None:
+        text = await visitor.login("admin", "wrong")
+        assert "name or the password is wrong" in text
+        assert visitor.status == 403
+        assert visitor.cookie == ""
+
+    async def test_a_one_time_password_leads_to_setting_ones_own(
+        self, world: World, visitor: Visitor
+    ) -> None:
+        created = await world.admin.ok("POST", "/users", {"name": "tina", "role": "rc_user"})
+        text = await visitor.login("tina", created["password"])
+        assert visitor.at == "/password"
+        assert "works only once" in text
+        await visitor.get("/")
+        assert visitor.at == "/password"
+        own = [("old", created["password"]), ("new", "correct horse battery 2")]
+        await visitor.post("/password", [*own, ("repeat", "different")])
+        assert visitor.status == 400
+        await visitor.post("/password", [*own, ("repeat", "correct horse battery 2")])
+        assert (visitor.status, visitor.at) == (200, "/")
+
+    async def test_logging_out_voids_the_cookie(self, admin: Visitor) -> None:
+        old = admin.cookie
+        await admin.post("/logout")
+        assert admin.at == "/login"
+        await admin.get("/", Cookie=f"__Host-portal={old}")
+        assert admin.at == "/login"
+
+
+class TestForeign:
+    @pytest.mark.parametrize("origin", ["https://evil.example", "null", ""])
+    async def test_t24_a_form_from_elsewhere_changes_nothing(
+        self, world: World, admin: Visitor, origin: str
+    ) -> None:
+        await admin.post("/gateways", [("name", "stolen")], origin=origin)
+        assert admin.status == 403
+        assert (await world.admin.ok("GET", "/gateways"))["gateways"] == []
+
+    async def test_t24_a_form_without_its_token_changes_nothing(
+        self, world: World, admin: Visitor
+    ) -> None:
+        admin.csrf = "guessed"
+        await admin.post("/gateways", [("name", "stolen")])
+        assert admin.status == 403
+        assert (await world.admin.ok("GET", "/gateways"))["gateways"] == []
+
+    async def test_t24_a_foreign_host_name_is_refused(self, admin: Visitor) -> None:
+        assert "not known as “evil.example”" in await admin.get("/", Host="evil.example")
+        assert admin.status == 403
+
+    async def test_every_answer_carries_the_headers(self, admin: Visitor) -> None:
+        for path in ("/", "/login", "/users", "/sessions/x", "/static/portal.css"):
+            await admin.get(path)
+            assert admin.headers["Content-Security-Policy"].startswith("default-src 'self'"), path
+            assert admin.headers["X-Frame-Options"] == "DENY"
+
+
+class TestGateways:
+    async def test_adding_one_shows_its_code_once_and_then_its_state(
+        self, world: World, admin: Visitor
+    ) -> None:
+        assert "No gateway yet" in await admin.get("/")
+        text = await admin.post("/gateways", [("name", "press <1>")])
+        assert "One-time code" in text
+        listed = await world.admin.ok("GET", "/gateways")
+        (gateway,) = listed["gateways"]
+        text = await admin.get("/")
+        assert "press &lt;1&gt;" in text
+        assert "not enrolled yet" in text
+        assert "press &lt;1&gt;" in await admin.get(f"/gateways/{gateway['id']}")
+
+    async def test_a_machine_is_added_with_services_by_name(
+        self, world: World, admin: Visitor
+    ) -> None:
+        await admin.post("/gateways", [("name", "press 1")])
+        (gateway,) = (await world.admin.ok("GET", "/gateways"))["gateways"]
+        page = f"/gateways/{gateway['id']}"
+        machine = [("name", "PLC"), ("address", "192.168.1.10")]
+        presets = [("preset", "s7"), ("preset", "modbus"), ("protocol", "udp"), ("port", "5000")]
+        text = await admin.post(f"{page}/devices", [*machine, *presets])
+        assert admin.at == page
+        assert "S7 (ISO-TSAP), Modbus TCP, udp/5000" in text
+        await admin.post(f"{page}/devices", machine)
+        assert admin.status == 400
+        await admin.post(f"{page}/devices", [*machine, ("preset", "nonsense")])
+        assert admin.status == 400
+        (device,) = (await world.admin.ok("GET", f"{page}/devices"))["devices"]
+        text = await admin.post(f"{page}/devices/{device['id']}/remove")
+        assert "No machine yet" in text
+
+    async def test_one_that_is_not_ours_is_not_there(self, admin: Visitor) -> None:
+        await admin.get("/gateways/gwy_aaaaaaaaaaaaaaaa")
+        assert admin.status == 404
+
+
+class TestSessions:
+    async def test_one_is_prepared_on_one_page(
+        self, world: World, rig: Rig, admin: Visitor
+    ) -> None:
+        gateway = rig.gateway.endpoint
+        (device, *_) = (await world.admin.ok("GET", f"/gateways/{gateway}/devices"))["devices"]
+        text = await admin.get(f"/prepare/{gateway}")
+        assert "Exactly these services become reachable" in text
+        wanted = [
+            ("name", "line 3"),
+            ("target", f"{device['id']} tcp 502"),
+            ("hours", "8"),
+            ("reason", "fault 17"),
+            ("until", "2099-01-01T10:00"),
+            ("zone", "Europe/Berlin"),
+        ]
+        text = await admin.post(f"/prepare/{gateway}", wanted)
+        assert admin.at.startswith("/sessions/ses_")
+        for shown in ("line 3", "Modbus TCP", "fault 17", "prepared", "administrators only"):
+            assert shown in text
+        assert "line 3" in await admin.get("/sessions")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            ("hours", "9999"),
+            ("hours", "x"),
+            ("until", "never"),
+            ("zone", "Nowhere/Land"),
+            ("zone", "../../etc/passwd"),
+        ],
+    )
+    async def test_a_plan_that_makes_no_sense_is_refused(
+        self, world: World, rig: Rig, admin: Visitor, change: tuple[str, str]
+    ) -> None:
+        before = len((await world.admin.ok("GET", "/sessions"))["sessions"])
+        fields = {"name": "x", "hours": "4", "until": "2099-01-01T10:00", "zone": "UTC"}
+        fields[change[0]] = change[1]
+        await admin.post(f"/prepare/{rig.gateway.endpoint}", list(fields.items()))
+        assert admin.status == 400
+        assert len((await world.admin.ok("GET", "/sessions"))["sessions"]) == before
+
+    async def test_start_hands_over_to_the_client_and_end_ends(
+        self, rig: Rig, admin: Visitor
+    ) -> None:
+        text = await admin.post(f"/sessions/{rig.session}/start")
+        assert 'href="remoteconnect://' in text
+        text = await admin.post(f"/sessions/{rig.session}/end")
+        assert "ended" in text
+        assert f"/sessions/{rig.session}/start" not in text
+
+    async def test_start_says_what_keeps_it_from_starting(self, rig: Rig, admin: Visitor) -> None:
+        await rig.gateway.hang_up()
+        text = await admin.post(f"/sessions/{rig.session}/start")
+        while 'href="remoteconnect://' in text:  # controld has not noticed yet
+            text = await admin.post(f"/sessions/{rig.session}/start")
+        assert admin.status == 409
+        assert "Only the plant can switch it on" in text
+
+
+class TestPeople:
+    async def test_a_user_is_added_with_a_password_that_is_shown_once(self, admin: Visitor) -> None:
+        text = await admin.post("/users", [("name", "otto"), ("role", "rc_administrator")])
+        assert "One-time password for otto" in text
+        text = await admin.get("/users")
+        assert "remoteConnect Administrator" in text
+        assert "One-time password" not in text
+
+    async def test_a_plain_user_sees_neither_users_nor_the_record(
+        self, rig: Rig, visitor: Visitor
+    ) -> None:
+        text = await visitor.login("tina", ADMIN_PASSWORD)
+        assert "Sessions" in text
+        assert 'href="/users"' not in text
+        for path in ("/users", "/record", f"/gateways/{rig.gateway.endpoint}", "/prepare"):
+            await visitor.get(path)
+            assert visitor.status == 403, path
+
+    async def test_the_record_tells_what_happened(self, admin: Visitor) -> None:
+        assert "login_succeeded" in await admin.get("/record")
+
+    async def test_a_computer_is_enrolled_by_a_code(self, admin: Visitor) -> None:
+        text = await admin.post("/computers", [("name", "laptop")])
+        assert "rcc enroll https://localhost " in text
