@@ -44,10 +44,10 @@ lock: setup
 	  --generate-hashes --no-emit-index-url --custom-compile-command "make lock" -q -o requirements.lock
 
 bench-stund: setup
-	$(PYTHON) bench/stund.py
+	$(PYTHON) -m bench.stund
 
 bench-chain: setup
-	$(PYTHON) bench/chain.py
+	$(PYTHON) -m bench.chain
 
 # The pages as people see them, into docs/screens.
 screens: $(TESTS)
