@@ -31,6 +31,8 @@ from rclib.wire.ids import ClientId, DeviceId, EndpointId, GatewayId
 from rclib.wire.session import EndReason, Protocol, parse_address
 
 if TYPE_CHECKING:
+    import msgspec
+
     from controld.records import Device, Gateway, Session
     from controld.store import Tx
 
@@ -42,7 +44,7 @@ async def list_gateways(call: Call) -> GatewayList:
     return GatewayList(tuple(_gateway_view(call, gateway) for gateway in found))
 
 
-async def create_gateway(call: Call) -> GatewayEnrolment:
+async def create_gateway(call: Call) -> msgspec.Raw:
     request = await call.body(NameRequest)
 
     def work(tx: Tx) -> GatewayEnrolment:
@@ -50,17 +52,17 @@ async def create_gateway(call: Call) -> GatewayEnrolment:
         _record(tx, call, AuditAction.GATEWAY_CREATED, gateway.id, {"name": gateway.name})
         return GatewayEnrolment(gateway.id, *_issue(tx, call, EndpointId(gateway.id)))
 
-    return await call.services.store.write(work)
+    return await call.create(work)
 
 
-async def renew_enrolment(call: Call) -> GatewayEnrolment:
+async def renew_enrolment(call: Call) -> msgspec.Raw:
     """A new code, for a gateway that was replaced or whose code expired."""
 
     def work(tx: Tx) -> GatewayEnrolment:
         gateway = _gateway(tx, call)
         return GatewayEnrolment(gateway.id, *_issue(tx, call, EndpointId(gateway.id)))
 
-    return await call.services.store.write(work)
+    return await call.create(work)
 
 
 async def list_devices(call: Call) -> DeviceList:
@@ -70,12 +72,12 @@ async def list_devices(call: Call) -> DeviceList:
     return DeviceList(tuple(_device_view(device) for device in found))
 
 
-async def create_device(call: Call) -> DeviceView:
+async def create_device(call: Call) -> msgspec.Raw:
     request = await call.body(DeviceRequest)
     address = _device_address(request.address)
     offers = tuple(dict.fromkeys(_service(service) for service in request.services))
 
-    def work(tx: Tx) -> Device:
+    def work(tx: Tx) -> DeviceView:
         gateway = _gateway(tx, call)
         device = store_devices.add_device(
             tx,
@@ -88,9 +90,9 @@ async def create_device(call: Call) -> DeviceView:
         )
         detail = {"name": device.name, "address": address, "gateway": gateway.id}
         _record(tx, call, AuditAction.DEVICE_CREATED, device.id, detail)
-        return device
+        return _device_view(device)
 
-    return _device_view(await call.services.store.write(work))
+    return await call.create(work)
 
 
 async def remove_device(call: Call) -> None:
@@ -131,7 +133,7 @@ async def list_clients(call: Call) -> ClientList:
     )
 
 
-async def create_client(call: Call) -> ClientEnrolment:
+async def create_client(call: Call) -> msgspec.Raw:
     request = await call.body(NameRequest)
 
     def work(tx: Tx) -> ClientEnrolment:
@@ -142,7 +144,7 @@ async def create_client(call: Call) -> ClientEnrolment:
         _record(tx, call, AuditAction.CLIENT_CREATED, client.id, {"name": client.name})
         return ClientEnrolment(client.id, *_issue(tx, call, EndpointId(client.id)))
 
-    return await call.services.store.write(work)
+    return await call.create(work)
 
 
 _GATEWAY = "/api/v1/gateways/{gateway}"

@@ -19,6 +19,8 @@ from rclib.wire.ids import EndpointId, UserId
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
+    import msgspec
+
     from controld.records import Client, Session
     from controld.store import Tx
 
@@ -30,12 +32,12 @@ async def list_users(call: Call) -> UserList:
     return UserList(tuple(UserView(u.id, u.name, u.role, u.disabled, u.created_ms) for u in users))
 
 
-async def create_user(call: Call) -> UserCreated:
+async def create_user(call: Call) -> msgspec.Raw:
     request = await call.body(UserRequest)
     password = new_password()
     password_hash = await call.services.passwords.hash(password)
 
-    def work(tx: Tx) -> UserId:
+    def work(tx: Tx) -> UserCreated:
         user = store_users.add_user(
             tx,
             call.user.organisation,
@@ -46,9 +48,9 @@ async def create_user(call: Call) -> UserCreated:
         )
         detail = {"name": request.name, "role": request.role.value}
         store_audit.append(tx, _entry(call, AuditAction.USER_CREATED, user.id, detail), call.now_ms)
-        return user.id
+        return UserCreated(user.id, password)
 
-    return UserCreated(await call.services.store.write(work), password)
+    return await call.create(work)
 
 
 async def disable_user(call: Call) -> None:

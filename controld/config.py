@@ -46,8 +46,17 @@ class TimesConfig(Config, frozen=True, kw_only=True):
     ticket_s: Annotated[int, msgspec.Meta(ge=1, le=60)] = 60
     answer_s: Seconds = 60
     """How long a gateway has to answer an offer."""
+    release_s: Annotated[int, msgspec.Meta(ge=60, le=30 * 86_400)] = 86_400
+    """How long a second person's release waits to be used."""
     enrolment_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 86_400
     api_token_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 43_200
+
+
+class LimitsConfig(Config, frozen=True, kw_only=True):
+    """What one user may hold at once; a gateway's limits stand in its policy."""
+
+    sessions_per_user: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
+    tokens_per_user: Annotated[int, msgspec.Meta(ge=0, le=256)] = 20
 
 
 class ControldConfig(Config, frozen=True, kw_only=True):
@@ -66,6 +75,7 @@ class ControldConfig(Config, frozen=True, kw_only=True):
     tls: TlsConfig = TlsConfig()
     relays: tuple[RelayConfig, ...] = ()
     times: TimesConfig = TimesConfig()
+    limits: LimitsConfig = LimitsConfig()
     status: StatusConfig = StatusConfig()
 
     def __post_init__(self) -> None:

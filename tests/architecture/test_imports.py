@@ -31,6 +31,10 @@ IMPURE = frozenset(
 )
 PURE = (
     "rclib.wire",
+    "controld.lifecycle",
+    "controld.maintenance",
+    "controld.roles",
+    "controld.start_rules",
     "rcd.sessions",
     "rcd.releases",
     "rcd.commands",
