@@ -100,26 +100,27 @@ class Call:
         """Read the JSON body of a route that also goes without one; raises InvalidError."""
         return await self.body(type_) if await self.request.read() else None
 
-    async def create(self, work: Callable[[Tx], msgspec.Struct]) -> msgspec.Raw:
+    async def create(self, kind: type[B], work: Callable[[Tx], B]) -> B:
         """Run the transaction of a creating request; with an Idempotency-Key only once."""
         key = self.request.headers.get("Idempotency-Key")
-        if key is not None and not MIN_KEY <= len(key) <= MAX_KEY:
+        if key is None:
+            return await self.services.store.write(work)
+        if not MIN_KEY <= len(key) <= MAX_KEY:
             raise InvalidError(
                 "bad_request", f"an Idempotency-Key has {MIN_KEY} to {MAX_KEY} characters"
             )
         line = f"{self.request.method} {self.request.path}\n".encode()
-        request = line + await self.request.read()
+        repeat = store_repeats.Repeat(self.user.id, key, line + await self.request.read())
 
-        def once(tx: Tx) -> bytes:
-            if key is None:
-                return msgspec.json.encode(work(tx))
-            answer = store_repeats.find_answer(tx, self.user.id, key, request, self.now_ms)
-            if answer is None:
-                answer = msgspec.json.encode(work(tx))
-                store_repeats.keep_answer(tx, self.user.id, key, request, answer, self.now_ms)
+        def once(tx: Tx) -> B:
+            known = store_repeats.find_answer(tx, repeat, self.now_ms)
+            if known is not None:
+                return msgspec.json.decode(known, type=kind)
+            answer = work(tx)
+            store_repeats.keep_answer(tx, repeat, msgspec.json.encode(answer), self.now_ms)
             return answer
 
-        return msgspec.Raw(await self.services.store.write(once))
+        return await self.services.store.write(once)
 
     def expected_revision(self) -> int:
         """Read the revision a change was made from. Raises RevisionMissingError, InvalidError."""
@@ -146,7 +147,7 @@ class Route:
     method: str
     path: str
     needs: Action | Open
-    handle: Callable[[Call], Awaitable[msgspec.Struct | msgspec.Raw | None]]
+    handle: Callable[[Call], Awaitable[msgspec.Struct | None]]
     status: HTTPStatus = HTTPStatus.OK
 
 

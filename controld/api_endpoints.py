@@ -31,8 +31,6 @@ from rclib.wire.ids import ClientId, DeviceId, EndpointId, GatewayId
 from rclib.wire.session import EndReason, Protocol, parse_address
 
 if TYPE_CHECKING:
-    import msgspec
-
     from controld.records import Device, Gateway, Session
     from controld.store import Tx
 
@@ -44,7 +42,7 @@ async def list_gateways(call: Call) -> GatewayList:
     return GatewayList(tuple(_gateway_view(call, gateway) for gateway in found))
 
 
-async def create_gateway(call: Call) -> msgspec.Raw:
+async def create_gateway(call: Call) -> GatewayEnrolment:
     request = await call.body(NameRequest)
 
     def work(tx: Tx) -> GatewayEnrolment:
@@ -52,17 +50,17 @@ async def create_gateway(call: Call) -> msgspec.Raw:
         _record(tx, call, AuditAction.GATEWAY_CREATED, gateway.id, {"name": gateway.name})
         return GatewayEnrolment(gateway.id, *_issue(tx, call, EndpointId(gateway.id)))
 
-    return await call.create(work)
+    return await call.create(GatewayEnrolment, work)
 
 
-async def renew_enrolment(call: Call) -> msgspec.Raw:
+async def renew_enrolment(call: Call) -> GatewayEnrolment:
     """A new code, for a gateway that was replaced or whose code expired."""
 
     def work(tx: Tx) -> GatewayEnrolment:
         gateway = _gateway(tx, call)
         return GatewayEnrolment(gateway.id, *_issue(tx, call, EndpointId(gateway.id)))
 
-    return await call.create(work)
+    return await call.create(GatewayEnrolment, work)
 
 
 async def list_devices(call: Call) -> DeviceList:
@@ -72,7 +70,7 @@ async def list_devices(call: Call) -> DeviceList:
     return DeviceList(tuple(_device_view(device) for device in found))
 
 
-async def create_device(call: Call) -> msgspec.Raw:
+async def create_device(call: Call) -> DeviceView:
     request = await call.body(DeviceRequest)
     address = _device_address(request.address)
     offers = tuple(dict.fromkeys(_service(service) for service in request.services))
@@ -92,7 +90,7 @@ async def create_device(call: Call) -> msgspec.Raw:
         _record(tx, call, AuditAction.DEVICE_CREATED, device.id, detail)
         return _device_view(device)
 
-    return await call.create(work)
+    return await call.create(DeviceView, work)
 
 
 async def remove_device(call: Call) -> None:
@@ -133,7 +131,7 @@ async def list_clients(call: Call) -> ClientList:
     )
 
 
-async def create_client(call: Call) -> msgspec.Raw:
+async def create_client(call: Call) -> ClientEnrolment:
     request = await call.body(NameRequest)
 
     def work(tx: Tx) -> ClientEnrolment:
@@ -144,7 +142,7 @@ async def create_client(call: Call) -> msgspec.Raw:
         _record(tx, call, AuditAction.CLIENT_CREATED, client.id, {"name": client.name})
         return ClientEnrolment(client.id, *_issue(tx, call, EndpointId(client.id)))
 
-    return await call.create(work)
+    return await call.create(ClientEnrolment, work)
 
 
 _GATEWAY = "/api/v1/gateways/{gateway}"

@@ -27,8 +27,6 @@ from rclib.wire.ids import EndpointId, SessionId
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
-    import msgspec
-
     from controld.records import Session, User
     from controld.session_plans import Changed
     from controld.store import Tx
@@ -66,10 +64,11 @@ async def list_(call: Call) -> SessionList:
     return SessionList(tuple(_view(call, session) for session in found))
 
 
-async def prepare(call: Call) -> msgspec.Raw:
+async def prepare(call: Call) -> SessionView:
     plan = _plan(await call.body(SessionRequest))
     return await call.create(
-        lambda tx: _view(call, session_plans.prepare(tx, plan, call.user, call.actor, call.now_ms))
+        SessionView,
+        lambda tx: _view(call, session_plans.prepare(tx, plan, call.user, call.actor, call.now_ms)),
     )
 
 

@@ -19,8 +19,6 @@ from rclib.wire.ids import EndpointId, UserId
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
-    import msgspec
-
     from controld.records import Client, Session
     from controld.store import Tx
 
@@ -32,7 +30,7 @@ async def list_users(call: Call) -> UserList:
     return UserList(tuple(UserView(u.id, u.name, u.role, u.disabled, u.created_ms) for u in users))
 
 
-async def create_user(call: Call) -> msgspec.Raw:
+async def create_user(call: Call) -> UserCreated:
     request = await call.body(UserRequest)
     password = new_password()
     password_hash = await call.services.passwords.hash(password)
@@ -50,7 +48,7 @@ async def create_user(call: Call) -> msgspec.Raw:
         store_audit.append(tx, _entry(call, AuditAction.USER_CREATED, user.id, detail), call.now_ms)
         return UserCreated(user.id, password)
 
-    return await call.create(work)
+    return await call.create(UserCreated, work)
 
 
 async def disable_user(call: Call) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,39 +26,48 @@ KEPT_MS: Final = 24 * 3600 * 1000
 NONCE_BYTES: Final = 12
 
 
-def find_answer(tx: Tx, user: UserId, key: str, request: bytes, now_ms: int) -> bytes | None:
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A request that may come again under the same key."""
+
+    user: UserId
+    key: str
+    request: bytes
+
+    @property
+    def name(self) -> bytes:
+        return digest(f"name {self.user} {self.key}")
+
+    @property
+    def seal(self) -> AESGCM:
+        return AESGCM(digest(f"seal {self.user} {self.key}"))
+
+
+def find_answer(tx: Tx, repeat: Repeat, now_ms: int) -> bytes | None:
     """What the first request of this key was answered; raises ConflictError for another one."""
     row = tx.execute(
         select(repeats).where(
-            repeats.c.key_digest == _name(user, key), repeats.c.created_ms > now_ms - KEPT_MS
+            repeats.c.key_digest == repeat.name, repeats.c.created_ms > now_ms - KEPT_MS
         )
     ).first()
     if row is None:
         return None
-    if row.request_digest != hashlib.sha256(request).digest():
+    if row.request_digest != hashlib.sha256(repeat.request).digest():
         raise ConflictError(
             "idempotency_key_reused", "this Idempotency-Key belongs to another request"
         )
     sealed: bytes = row.answer
-    return AESGCM(_seal(user, key)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+    return repeat.seal.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
 
 
-def keep_answer(tx: Tx, user: UserId, key: str, request: bytes, answer: bytes, now_ms: int) -> None:
+def keep_answer(tx: Tx, repeat: Repeat, answer: bytes, now_ms: int) -> None:
     tx.execute(delete(repeats).where(repeats.c.created_ms <= now_ms - KEPT_MS))
     nonce = secrets.token_bytes(NONCE_BYTES)
     tx.execute(
         insert(repeats).values(
-            key_digest=_name(user, key),
-            request_digest=hashlib.sha256(request).digest(),
-            answer=nonce + AESGCM(_seal(user, key)).encrypt(nonce, answer, None),
+            key_digest=repeat.name,
+            request_digest=hashlib.sha256(repeat.request).digest(),
+            answer=nonce + repeat.seal.encrypt(nonce, answer, None),
             created_ms=now_ms,
         )
     )
-
-
-def _name(user: UserId, key: str) -> bytes:
-    return digest(f"name {user} {key}")
-
-
-def _seal(user: UserId, key: str) -> bytes:
-    return digest(f"seal {user} {key}")

@@ -30,6 +30,7 @@ from rclib.wire.control import (
     Body,
     LeaseRenewal,
     LinkWelcome,
+    ReleasePending,
     SessionEnd,
     SessionGrant,
     SessionRefusal,
@@ -162,6 +163,8 @@ class Client:
                 self._do(
                     self.core.granted(body, sent_ms, boottime(), pinned=pinned, own_identity=own)
                 )
+            case ReleasePending():
+                self._do(self.core.release_pending(body, boottime()))
             case LeaseRenewal():
                 self._do(self.core.lease_renewed(body, sent_ms, boottime()))
             case SessionRefusal():
