@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rclib.runtime.errors import ConfigError
 from rclib.wire.admission import Admission, key_id_of, load_key, mint
-from rclib.wire.control import RelayLeg
+from rclib.wire.control import RelayLeg, StunServer
 from rclib.wire.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 class Admissions:
     """Mints the tokens of both ends; raises ConfigError for a key that cannot sign."""
 
-    def __init__(self, token_key: SecretBytes, relays: Sequence[RelayConfig]) -> None:
+    def __init__(
+        self,
+        token_key: SecretBytes,
+        relays: Sequence[RelayConfig],
+        stun: tuple[StunServer, ...] = (),
+    ) -> None:
         try:
             self._key = load_key(token_key.reveal())
         except DecodeError as exc:
@@ -33,6 +38,8 @@ class Admissions:
             )
         self._key_id = key_id_of(self._key)
         self._relays = tuple(relays)
+        self.stun = stun
+        """What both ends of a session are told to ask for their own addresses."""
 
     @property
     def has_relay(self) -> bool:

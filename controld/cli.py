@@ -51,6 +51,7 @@ def _init(arguments: argparse.Namespace) -> int:
         listen=arguments.listen,
         also=arguments.also,
         relays=arguments.relay,
+        stun=tuple(arguments.stun),
         organisation=arguments.organisation,
         admin=arguments.admin,
     )
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument(
         "--relay", type=_relay, action="append", default=[], metavar="ID=wss://HOST/PATH"
     )
+    init.add_argument("--stun", action="append", default=[], metavar="HOST:PORT")
     init.add_argument("--organisation", default="default", metavar="NAME")
     init.add_argument("--admin", default="admin", metavar="NAME")
     init.set_defaults(command=_init)

@@ -11,7 +11,7 @@ from rclib.runtime.config import Config
 from rclib.runtime.http_status import StatusConfig
 from rclib.runtime.net import Endpoint
 from rclib.runtime.secret import SecretBytes
-from rclib.wire.control import Url
+from rclib.wire.control import StunServer, StunServers, Url
 from rclib.wire.ids import RelayId
 
 HostName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.:-]{1,255}\Z")]
@@ -46,17 +46,8 @@ class TimesConfig(Config, frozen=True, kw_only=True):
     ticket_s: Annotated[int, msgspec.Meta(ge=1, le=60)] = 60
     answer_s: Seconds = 60
     """How long a gateway has to answer an offer."""
-    release_s: Annotated[int, msgspec.Meta(ge=60, le=30 * 86_400)] = 86_400
-    """How long a second person's release waits to be used."""
     enrolment_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 86_400
     api_token_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 43_200
-
-
-class LimitsConfig(Config, frozen=True, kw_only=True):
-    """What one user may hold at once; a gateway's limits stand in its policy."""
-
-    sessions_per_user: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
-    tokens_per_user: Annotated[int, msgspec.Meta(ge=0, le=256)] = 20
 
 
 class ControldConfig(Config, frozen=True, kw_only=True):
@@ -74,8 +65,9 @@ class ControldConfig(Config, frozen=True, kw_only=True):
     """Ed25519 private key (PEM) that signs the admissions to relays."""
     tls: TlsConfig = TlsConfig()
     relays: tuple[RelayConfig, ...] = ()
+    stun: tuple[str, ...] = ()
+    """STUN servers as host:port; both ends of a session ask all of them. At most four."""
     times: TimesConfig = TimesConfig()
-    limits: LimitsConfig = LimitsConfig()
     status: StatusConfig = StatusConfig()
 
     def __post_init__(self) -> None:
@@ -84,6 +76,21 @@ class ControldConfig(Config, frozen=True, kw_only=True):
                 f"insecure_http is for loopback only, and {self.listen} can be reached from "
                 "other machines; listen on 127.0.0.1 or [::1], or set insecure_http = false"
             )
+        self.stun_servers()
         names = [relay.id for relay in self.relays]
         if len(set(names)) != len(names):
             raise ValueError("two relays have the same id; relays tell each other apart by it")
+
+    def stun_servers(self) -> tuple[StunServer, ...]:
+        """Raises ValueError."""
+        try:
+            return msgspec.convert(tuple(_stun_server(text) for text in self.stun), StunServers)
+        except msgspec.ValidationError as exc:
+            raise ValueError(f"stun: {exc}") from None
+
+
+def _stun_server(text: str) -> StunServer:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"stun: {text[:80]!r} is no HOST:PORT, like stun.example:3478")
+    return msgspec.convert({"host": host.strip("[]"), "port": int(port)}, StunServer)

@@ -62,6 +62,7 @@ class Wanted:
     also: Sequence[str]
     """Further names and addresses for the certificate."""
     relays: Sequence[RelayConfig]
+    stun: Sequence[str]
     organisation: str
     admin: str
 
@@ -169,8 +170,11 @@ def _config_text(wanted: Wanted) -> str:
         "database": "controld.db",
         "token_key": "token-key.pem",
         "tls": {"certificate": "tls/server.pem", "key": "tls/server-key.pem"},
+        "stun": list(wanted.stun),
         "relays": [{"id": relay.id, "url": relay.url} for relay in wanted.relays],
     }
+    if not wanted.stun:
+        del document["stun"]
     if not wanted.relays:
         del document["relays"]
     return (

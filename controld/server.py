@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from controld import (
-    api_audit,
-    api_endpoints,
-    api_login,
-    api_policies,
-    api_sessions,
-    api_users,
-)
+from controld import api_audit, api_endpoints, api_login, api_sessions, api_users
 from controld.admissions import Admissions
 from controld.api import MAX_BODY_BYTES, REQUEST_S, Route, add_routes
 from controld.coordinator import Coordinator
@@ -53,7 +46,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *api_login.ROUTES,
     *api_users.ROUTES,
     *api_endpoints.ROUTES,
-    *api_policies.ROUTES,
     *api_sessions.ROUTES,
     *api_audit.ROUTES,
 )
@@ -93,7 +85,7 @@ async def open_server(
     base = ctx.config_dir or Path()
     async with AsyncExitStack() as undo:
         tls = None if config.insecure_http else _tls(config, base)
-        admissions = Admissions(config.token_key, config.relays)
+        admissions = Admissions(config.token_key, config.relays, config.stun_servers())
         store = await Store.open(base / config.database)
         undo.push_async_callback(store.close)
         hub = Hub(now_ms, ctx.log)

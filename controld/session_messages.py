@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controld import sessions, store_endpoints, store_policies, store_users
-from controld.records import ReleasePolicy
+from controld import sessions, store_endpoints, store_users
 from rclib.wire.control import LeaseRenewal, Peer, SessionGrant, SessionOffer, Technician
 from rclib.wire.identity import Side
 from rclib.wire.ids import EndpointId
 
 if TYPE_CHECKING:
     from controld.admissions import Admissions
-    from controld.records import GatewayPolicy, Session
+    from controld.records import Session
     from controld.store import Tx
     from rclib.wire.control import RelayLeg, SessionAnswer
     from rclib.wire.ids import IdentityKey, Signature, TunnelKey
@@ -24,7 +23,6 @@ class Ends:
     """A session whose ticket was redeemed, and who its two ends are."""
 
     session: Session
-    policy: GatewayPolicy
     technician: Technician
     client_key: IdentityKey
     gateway_key: IdentityKey
@@ -55,12 +53,10 @@ def read_ends(tx: Tx, session: Session) -> Ends | None:
         return None
     return Ends(
         session=session,
-        policy=store_policies.get_policy(tx, session.gateway),
         technician=Technician(
             client=session.client,
             user=store_users.get_user(tx, session.started_by).name,
             organisation=store_users.organisation_name(tx, session.organisation),
-            source=session.started_from,
         ),
         client_key=client_key,
         gateway_key=gateway_key,
@@ -83,10 +79,8 @@ def offer(ends: Ends, admissions: Admissions, now_ms: int) -> SessionOffer:
         relays=_legs(ends, Side.GATEWAY, admissions, now_ms),
         lease_until_ms=ends.lease_until_ms,
         not_after_ms=ends.not_after_ms,
+        stun=admissions.stun,
         reason=ends.session.reason,
-        reference=ends.session.reference,
-        needs_release=ends.policy.release is ReleasePolicy.PLANT_RELEASE,
-        idle_timeout_s=ends.policy.idle_timeout_s,
     )
 
 
@@ -103,6 +97,7 @@ def grant(ends: Ends, answer: SessionAnswer, admissions: Admissions, now_ms: int
         relays=_legs(ends, Side.TECHNICIAN, admissions, now_ms),
         lease_until_ms=ends.lease_until_ms,
         not_after_ms=ends.not_after_ms,
+        stun=admissions.stun,
     )
 
 

@@ -23,14 +23,16 @@ from rcc.session import (
 )
 from rclib.runtime.clock import boottime
 from rclib.tunnel.control_link import ControlLink, LinkSettings
+from rclib.tunnel.direct_path import PathSettings
 from rclib.tunnel.gate_client import GateClient, GateRefused, GateUnavailable
 from rclib.tunnel.tunnel_end import TunnelEnd
+from rclib.tunnel.uplinks import NetworkWatch
 from rclib.wire.client import ClientState, ClientStatus
 from rclib.wire.control import (
     Body,
     LeaseRenewal,
     LinkWelcome,
-    ReleasePending,
+    PathSignal,
     SessionEnd,
     SessionGrant,
     SessionRefusal,
@@ -83,6 +85,7 @@ class Client:
         # Of the running session.
         self._gate: GateClient | None = None
         self._end: TunnelEnd | None = None
+        self._network: NetworkWatch | None = None
         self._interface = ""
         self._tasks: asyncio.TaskGroup | None = None
         self._clock_moved = asyncio.Event()
@@ -113,6 +116,8 @@ class Client:
         finally:
             # The gate first: routes of a dead session must not swallow packets.
             await self._gate.aclose()
+            if self._network is not None:
+                self._network.close()
             if self._end is not None:
                 await self._end.close()
             await self._link.flushed(GOODBYE_S)
@@ -130,6 +135,7 @@ class Client:
             session=core.session,
             state=core.state,
             path=core.path,
+            path_details=self._end.path() if self._end else None,
             name=grant.name if grant else "",
             gateway=grant.gateway_name if grant else "",
             targets=grant.targets if grant else (),
@@ -144,10 +150,14 @@ class Client:
 
     # Events of the control link.
 
-    def link_up(self, welcome: LinkWelcome) -> None:
-        pass
+    def link_up(self, welcome: LinkWelcome) -> None:  # noqa: ARG002 - nothing in it concerns us
+        self._link.discard(PathSignal)  # of another time
+        if self._end is not None:
+            self._end.signalling_changed(control=True)
 
     def link_down(self, detail: str) -> None:
+        if self._end is not None:
+            self._end.signalling_changed()
         if self.core.state in (ClientState.REDEEMING, ClientState.WAITING_FOR_PLANT):
             self.core.detail = detail
             self.changed()
@@ -163,12 +173,13 @@ class Client:
                 self._do(
                     self.core.granted(body, sent_ms, boottime(), pinned=pinned, own_identity=own)
                 )
-            case ReleasePending():
-                self._do(self.core.release_pending(body, boottime()))
             case LeaseRenewal():
                 self._do(self.core.lease_renewed(body, sent_ms, boottime()))
             case SessionRefusal():
                 self._do(self.core.refused(body))
+            case PathSignal(session, payload):
+                if self._end is not None and session == self.core.session:
+                    self._end.signalled(payload)
             case SessionEnd():
                 self._do(self.core.ended_remotely(body))
             case _:
@@ -212,9 +223,17 @@ class Client:
     async def _open(self, grant: SessionGrant) -> None:
         if self._gate is None:
             raise AssertionError("a session opens only while its gate is connected; see run()")
-        self._end = TunnelEnd(
-            grant.session, Side.TECHNICIAN, self._identity, grant.relays, self._tls, self._log
+        path = PathSettings(
+            peer=grant.peer.identity_key,
+            stun=grant.stun,
+            gate=self._gate,
+            mtu=self._config.mtu,
+            control=self._tell_gateway,
+            on_change=lambda status: self._do(self.core.path_changed(status)),
         )
+        mine = (grant.session, Side.TECHNICIAN, self._identity, grant.relays)
+        self._end = TunnelEnd(*mine, self._tls, self._log, path)
+        self._network = NetworkWatch(self._end.network_changed)
         try:
             endpoint_port = await self._end.start()
             opened = await self._gate.open(
@@ -234,6 +253,11 @@ class Client:
             self._interface = opened.interface
             self._end.wireguard_listens(opened.listen_port)
             self._do(self.core.opened())
+
+    def _tell_gateway(self, payload: bytes) -> bool:
+        if self._link.is_up:
+            self._link.send(PathSignal(self.core.session, payload))
+        return self._link.is_up
 
     # Tasks.
 

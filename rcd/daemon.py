@@ -40,6 +40,7 @@ from rclib.wire.control import (
     GatewayState,
     LeaseRenewal,
     LinkWelcome,
+    PathSignal,
     SessionAnswer,
     SessionEnd,
     SessionOffer,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from rclib.tunnel.pins import Pins
     from rclib.wire.gate import Opened, TunnelCounters
     from rclib.wire.ids import SessionId, TunnelKey
+    from rclib.wire.session import PathStatus
 
 GOODBYE_S: Final = 0.5
 """For the control plane to hear that the plant went OFF, after everything is closed."""
@@ -89,7 +91,7 @@ class Daemon:
         self._pins = pins
         self._tls = tls
         self.gate = GateLink(config, ctx, self)
-        self._tunnels = Tunnels(config, ctx, self, gate=self.gate, identity=identity, tls=tls)
+        self.tunnels = Tunnels(config, ctx, self, gate=self.gate, identity=identity, tls=tls)
         self._metrics = Metrics(ctx.metrics)
         # The state, changed in callbacks of the loop only.
         self.sessions = Sessions(
@@ -149,7 +151,7 @@ class Daemon:
             self._do(self.sessions.end_all(reason, actor=actor, detail=detail))
         else:
             self._do(self.sessions.end(session, reason, actor=actor, detail=detail))
-        await self._tunnels.closed(session)
+        await self.tunnels.closed(session)
 
     def release(self, session: SessionId, by: str, duration_s: int | None) -> bool:
         """Let a waiting technician in; False if nobody waits. Raises OSError: see `Offers`."""
@@ -231,6 +233,15 @@ class Daemon:
         error = exc.error if isinstance(exc, GateRefused) else None
         self._do(self.sessions.refused_by_gate(session, error, str(exc)))
 
+    def tunnel_path_changed(self, session: SessionId, path: PathStatus) -> None:
+        self._do(self.sessions.path_changed(session, path))
+
+    def tell_other_end(self, session: SessionId, payload: bytes) -> bool:
+        if self._link is None or not self._link.is_up:
+            return False
+        self._link.send(PathSignal(session, payload))
+        return True
+
     # Events of the control link.
 
     @property
@@ -243,14 +254,16 @@ class Daemon:
 
     def link_up(self, welcome: LinkWelcome) -> None:
         self.link_detail = ""
+        self.tunnels.control_link_is(up=True)
         self._records.stored(welcome.audit_seq)
         if self._link is not None:
-            self._link.discard(AuditBatch, GatewayState)
+            self._link.discard(AuditBatch, GatewayState, PathSignal)
         self._tell_state()
         self._records.begin_upload(self._tell)
 
     def link_down(self, detail: str) -> None:
         self.link_detail = detail
+        self.tunnels.control_link_is(up=False)
         self._records.stop_upload()
 
     def link_acked(self, body: Body) -> None:
@@ -264,6 +277,8 @@ class Daemon:
                 self._do(self._offers.consider(body, sent_ms, boottime()))
             case LeaseRenewal():
                 self._do(self.sessions.lease_renewed(body, sent_ms, boottime()))
+            case PathSignal(session, payload):
+                self.tunnels.signalled(session, payload)
             case SessionEnd(session, reason):
                 self._do([*self.releases.withdrawn(session), *self.sessions.end(session, reason)])
             case _:
@@ -278,17 +293,17 @@ class Daemon:
                 case PinIdentity():
                     self._pin(command)
                 case PrepareTunnel(session):
-                    self._tunnels.prepare(session)
+                    self.tunnels.prepare(session)
                 case OpenTunnel(offer):
-                    self._tunnels.open(offer)
+                    self.tunnels.open(offer)
                 case SendRelease(offer, by, until_ms):
                     self._tell_release(offer, by, until_ms)
                 case SendAnswer():
                     self._answer(command)
                 case RenewRelays(session, relays):
-                    self._tunnels.renew_relays(session, relays)
+                    self.tunnels.renew_relays(session, relays)
                 case CloseTunnel(session):
-                    self._tunnels.close(session)
+                    self.tunnels.close(session)
                 case Tell(body):
                     self._tell(body)
                 case Record(action, session, actor, detail):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rcd.config import RcdConfig
     from rcd.sessions import Sessions
     from rclib.runtime.context import Context
-    from rclib.wire.gate import TunnelCounters
+    from rclib.wire.gate import TunnelCounters, UdpEndpoint
     from rclib.wire.ids import SessionId
 
 MEASURE_S: Final = 0.5
@@ -59,6 +59,23 @@ class GateLink:
         if self._client is None:
             raise GateUnavailable(f"rcd-gate does not answer: {self.detail}")
         return self._client
+
+    # What paths need (`rclib.tunnel.direct_path.PathGate`), by whichever connection there is.
+
+    async def measure(self) -> tuple[TunnelCounters, ...]:
+        return await self.client.measure()
+
+    async def probe(self, session: SessionId) -> None:
+        await self.client.probe(session)
+
+    async def steer(
+        self,
+        session: SessionId,
+        *,
+        listen_port: int | None = None,
+        endpoint: UdpEndpoint | None = None,
+    ) -> None:
+        await self.client.steer(session, listen_port=listen_port, endpoint=endpoint)
 
     async def run(self) -> None:
         said = ""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from rcd.records import Records
     from rcd.releases import Waiting
     from rcd.sessions import Session
+    from rclib.wire.session import PathStatus
 
 MAX_PAGE_BYTES: Final = 24 * 1024
 """Of journal lines, before JSON escapes their quotes: an answer is a line of 64 KiB at most."""
@@ -171,13 +172,16 @@ class LocalApi:
             server=enrolment.server if enrolment else "",
             identity_key=daemon.identity.public,
             journal_seq=self._journal.last_seq,
-            sessions=tuple(_shown(session, now) for session in daemon.sessions.open),
+            sessions=tuple(
+                _shown(session, daemon.tunnels.path(session.offer.session), now)
+                for session in daemon.sessions.open
+            ),
             waiting=tuple(_waiting(waiting, now) for waiting in daemon.releases.waiting),
             release_required=daemon.releases.is_required,
         )
 
 
-def _shown(session: Session, now: float) -> SessionStatus:
+def _shown(session: Session, path: PathStatus | None, now: float) -> SessionStatus:
     offer = session.offer
     return SessionStatus(
         session=offer.session,
@@ -192,6 +196,7 @@ def _shown(session: Session, now: float) -> SessionStatus:
         remaining_s=max(0.0, session.not_after - now),
         received_bytes=session.received_bytes,
         sent_bytes=session.sent_bytes,
+        path_details=path,
         reference=offer.reference,
         released_by=session.released_by,
     )

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
+from rclib.tunnel.direct_path import PathSettings
 from rclib.tunnel.gate_client import GateRefused, GateUnavailable
 from rclib.tunnel.tunnel_end import TunnelEnd
+from rclib.tunnel.uplinks import NetworkWatch
 from rclib.wire.gate import Open, allow
 from rclib.wire.identity import Side
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from rclib.wire.control import RelayLeg, SessionOffer
     from rclib.wire.gate import Opened
     from rclib.wire.ids import SessionId, TunnelKey
+    from rclib.wire.session import PathStatus
 
 CLOSE_S: Final = 2.0
 """Within which everything of a session is gone; what then still hangs has no rules left."""
@@ -39,6 +42,10 @@ class TunnelHandler(Protocol):
     def tunnel_prepared(self, session: SessionId, tunnel_key: TunnelKey) -> None: ...
     def tunnel_opened(self, session: SessionId, opened: Opened) -> None: ...
     def tunnel_refused(self, session: SessionId, exc: GateRefused | GateUnavailable, /) -> None: ...
+    def tunnel_path_changed(self, session: SessionId, path: PathStatus) -> None: ...
+    def tell_other_end(self, session: SessionId, payload: bytes) -> bool:
+        """By the control link; False: it is down."""
+        ...
 
 
 class Tunnels:
@@ -63,6 +70,7 @@ class Tunnels:
         self._tls = tls
         # Of the open sessions.
         self._ends: dict[SessionId, TunnelEnd] = {}
+        self._network: NetworkWatch | None = None
         self._work: dict[asyncio.Task[None], SessionId] = {}
 
     def prepare(self, session: SessionId) -> None:
@@ -76,6 +84,20 @@ class Tunnels:
     def renew_relays(self, session: SessionId, relays: tuple[RelayLeg, ...]) -> None:
         if session in self._ends:
             self._ends[session].renew(relays)
+
+    def path(self, session: SessionId) -> PathStatus | None:
+        """The path a session's packets take; None before its tunnel is up."""
+        end = self._ends.get(session)
+        return end.path() if end is not None else None
+
+    def signalled(self, session: SessionId, payload: bytes) -> None:
+        """The other end said something, by the control link."""
+        if session in self._ends:
+            self._ends[session].signalled(payload)
+
+    def control_link_is(self, *, up: bool) -> None:
+        for end in self._ends.values():
+            end.signalling_changed(control=up)
 
     def close(self, session: SessionId) -> None:
         self._start(session, self._close(session))
@@ -102,10 +124,19 @@ class Tunnels:
             self._handler.tunnel_prepared(session, tunnel_key)
 
     async def _open(self, offer: SessionOffer) -> None:
-        end = TunnelEnd(
-            offer.session, Side.GATEWAY, self._identity, offer.relays, self._tls, self._ctx.log
+        session = offer.session
+        path = PathSettings(
+            peer=offer.peer.identity_key,
+            stun=offer.stun,
+            gate=self._gate,
+            mtu=self._config.mtu,
+            control=lambda payload: self._handler.tell_other_end(session, payload),
+            on_change=lambda status: self._handler.tunnel_path_changed(session, status),
         )
-        self._ends[offer.session] = end
+        mine = (session, Side.GATEWAY, self._identity, offer.relays)
+        end = self._ends[session] = TunnelEnd(*mine, self._tls, self._ctx.log, path)
+        if self._network is None:
+            self._network = NetworkWatch(self._network_changed)
         try:
             endpoint_port = await end.start()
             opened = await self._gate.client.open(self._request(offer, endpoint_port))
@@ -138,6 +169,13 @@ class Tunnels:
         end = self._ends.pop(session, None)
         if end is not None:
             await end.close()
+        if not self._ends and self._network is not None:
+            self._network.close()
+            self._network = None
+
+    def _network_changed(self) -> None:
+        for end in self._ends.values():
+            end.network_changed()
 
     def _refused(self, session: SessionId, exc: GateRefused | GateUnavailable) -> None:
         self._ctx.log.warning(COMMAND_REFUSED, session=session, detail=str(exc))

@@ -58,6 +58,11 @@ def tell(story: Story) -> dict[str, object]:
         values = story.read_plc()["values"]
         mark = b"".join(v.to_bytes(2, "big") for v in values[MARK_AT : MARK_AT + len(MARK) // 2])
     print(f"    counter {values[0]}, text {mark.decode()!r}")
+    with step("the two ends find each other: from the relay to the direct path"):
+        direct_ms = story.wait_direct()
+    print(f"    direct {direct_ms:.0f} ms after Start; the relay stands by")
+    with step("tina reads the PLC again, directly"):
+        is_read_directly = bool(story.read_plc()["values"])
     with step("what was not released stays shut: HMI, another device, another port"):
         counters = [
             story.bed.counter(name, f"ip daddr {address} ip saddr != {address}")
@@ -74,10 +79,11 @@ def tell(story: Story) -> dict[str, object]:
         story.client.wait(10)
     print(f"    closed {off_ms:.0f} ms after OFF")
     return {
-        "plc_read_ok": mark == MARK,
+        "plc_read_ok": mark == MARK and is_read_directly,
         "unreleased_blocked": blocked and is_closed,
         "path": path,
         "first_reply_ms": round(first_reply_ms),
+        "direct_ms": round(direct_ms),
         "off_closed_ms": round(off_ms),
         "audit_rows": len(story.audit_rows()),
     }

@@ -37,6 +37,7 @@ class Story:
         self.device = ""
         self.user = ""
         self.session = ""
+        self.started_ms = 0.0
         self.client: Process
 
     def start_programs(self) -> None:
@@ -104,10 +105,20 @@ class Story:
 
     def start(self) -> float:
         """Press Start, follow the link, read the PLC; returns milliseconds to the first reply."""
-        pressed_ms = time.time() * 1000
+        pressed_ms = self.started_ms = time.time() * 1000
         link = self.tina.post(f"/api/v1/sessions/{self.session}/start")["link"]
         self.client = self.suite.connect(link)
         return float(self.read_plc()["at_ms"]) - pressed_ms
+
+    def wait_direct(self, timeout_s: float = 20) -> float:
+        """Return how many milliseconds after Start the packets went directly at the client."""
+
+        def direct() -> dict[str, Any] | None:
+            details = json.loads(self.suite.client_status()).get("path_details") or {}
+            return details if details.get("kind") == "direct" else None
+
+        details = until(direct, timeout_s, "the tunnel to take the direct path")
+        return float(details["since_ms"]) - self.started_ms
 
     def read_plc(self, seconds: float = 20) -> dict[str, Any]:
         """Read registers over the tunnel; raises if there was no answer."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CONTROL_HOST, CONTROL_PORT = "control.example", 443
 RELAY_HOST, RELAY_PORT = "relay1.example", 8443
-STUN_PORT = 3478
+STUN_HOSTS, STUN_PORT = ("stun1.example", "stun2.example"), 3478
 AMS_PORT = 8080
 START_S = 20.0
 
@@ -66,11 +66,13 @@ class Suite:
     def start_cloud(self) -> ApiClient:
         """controld, relayd and stund; returns the first administrator's API, logged in."""
         cloud = self.bed.host(Role.CLOUD)
+        stun = [("--stun", f"{host}:{STUN_PORT}") for host in STUN_HOSTS]
         relay = f"relay0=wss://{RELAY_HOST}:{RELAY_PORT}/relay"
         said = self._command(
             cloud,
             "controld",
             *("init", str(self.data), "--host", CONTROL_HOST, "--listen", "0.0.0.0:443"),
+            *(argument for pair in stun for argument in pair),
             *("--relay", relay, "--organisation", "Machine Builder", "--admin", "ada"),
         )
         found = re.search(r"One-time password:\s+(\S+)", said)

@@ -18,6 +18,7 @@ from rclib.runtime.clock import boottime
 from rclib.tunnel.relay_leg import LegState, RelayLegCore
 from rclib.tunnel.send_queue import SendQueue
 from rclib.tunnel.tcp_options import tune
+from rclib.tunnel.uplinks import source_towards
 from rclib.wire import relay
 from rclib.wire.errors import DecodeError
 from rclib.wire.relay import CloseReason
@@ -87,6 +88,17 @@ class RelayConnection(picows.WSListener):
         if self._transport is not None and self.core.is_silent(now):
             self.core.lost(None, f"the relay has been silent for {relay.DEAD_S:.0f} s")
             self._transport.disconnect(graceful=False)
+
+    def check_address(self) -> None:
+        """Give the connection up if this machine no longer sends from its address."""
+        if self._transport is None:
+            return
+        transport = self._transport.underlying_transport
+        own, relay_at = (transport.get_extra_info(name) for name in ("sockname", "peername"))
+        if own is None or relay_at is None or source_towards(relay_at[0]) == own[0]:
+            return
+        self.core.lost(None, "this machine's network has changed")
+        self._transport.disconnect(graceful=False)
 
     async def close(self) -> None:
         """Say goodbye and close, whether the relay listens or not; idempotent."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -81,6 +82,7 @@ class RelaySet:
         # Change while it lives.
         self._legs: dict[RelayId, RelayLeg] = {leg.relay: leg for leg in legs}
         self._renewed = {leg.relay: asyncio.Event() for leg in legs}
+        self._wake = {leg.relay: asyncio.Event() for leg in legs}
         self._connections: dict[RelayId, RelayConnection] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._active: RelayConnection | None = None
@@ -143,6 +145,13 @@ class RelaySet:
             connection = self._connections.get(leg.relay)
             if connection is not None:
                 connection.renew(leg.token)
+
+    def network_changed(self) -> None:
+        """Give up the legs whose own address this machine has lost, and dial at once."""
+        for connection in tuple(self._connections.values()):
+            connection.check_address()
+        for wake in self._wake.values():
+            wake.set()
 
     async def close(self) -> None:
         """Close every leg; idempotent."""
@@ -233,7 +242,10 @@ class RelaySet:
             except TimeoutError:
                 return
         else:
-            await asyncio.sleep(wait_s)
+            self._wake[name].clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake[name].wait()
 
     async def _watch(self) -> None:
         """Find the relays that went away without a word."""

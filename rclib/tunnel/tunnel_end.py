@@ -1,24 +1,30 @@
-"""One session's way to its peer, on either side: loopback socket, relay legs."""
+"""One session's way to its peer, on either side: loopback socket, relay legs, direct path."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rclib.tunnel.relay_set import RelaySet
+import msgspec
+
+from rclib.tunnel.direct_path import DirectPath
+from rclib.tunnel.path_signals import PathSignals
+from rclib.tunnel.relay_set import LegChanged, RelaySet
 from rclib.tunnel.udp_pump import UdpPump
 
 if TYPE_CHECKING:
     import ssl
 
     from rclib.runtime.logs import Logger
+    from rclib.tunnel.direct_path import PathSettings
     from rclib.tunnel.enrolment import Identity
     from rclib.wire.control import RelayLeg
     from rclib.wire.identity import Side
     from rclib.wire.ids import SessionId
+    from rclib.wire.session import PathStatus
 
 
 class TunnelEnd:
-    """Between WireGuard's endpoint on loopback and the relays."""
+    """Between WireGuard's endpoint on loopback and the relays, and past both of them."""
 
     def __init__(
         self,
@@ -28,10 +34,35 @@ class TunnelEnd:
         relays: tuple[RelayLeg, ...],
         tls: ssl.SSLContext,
         log: Logger,
+        path: PathSettings | None = None,
     ) -> None:
+        """Without `path` the relays are the only way."""
+        self._session = session
+        self._side = side
+        self._settings = path
         self._log = log.bind(session=session, side=side.value)
         self._pump: UdpPump | None = None
-        self._relays = RelaySet(relays, identity.sign, tls, self._log, self._deliver)
+        self._path: DirectPath | None = None
+        self._relays = RelaySet(
+            relays,
+            identity.sign,
+            tls,
+            self._log,
+            self._deliver,
+            on_signal=self.signalled,
+            on_change=self._leg_changed,
+        )
+        self._signals: PathSignals | None = None
+        if path is not None:
+            self._signals = PathSignals(
+                session,
+                side,
+                peer=path.peer,
+                sign=identity.sign,
+                ways=(self._relays.send_signal, path.control),
+                on_signal=lambda body: self._path.signalled(body) if self._path else None,
+                log=self._log,
+            )
 
     async def start(self) -> int:
         """Bind the loopback socket and dial the relays; returns WireGuard's endpoint port."""
@@ -40,14 +71,56 @@ class TunnelEnd:
         return self._pump.port
 
     def wireguard_listens(self, port: int) -> None:
-        if self._pump is not None:
-            self._pump.wireguard_listens(port)
+        """From here on packets flow, and a direct path is looked for."""
+        if self._pump is None:
+            return
+        self._pump.wireguard_listens(port)
+        settings, signals = self._settings, self._signals
+        if settings is None or signals is None:
+            return
+        self._path = DirectPath(
+            self._session,
+            self._side,
+            settings,
+            pump=self._pump,
+            send=signals.send,
+            on_change=self._path_changed,
+            log=self._log,
+        )
+        self._path.start()
+        self.signalling_changed()
 
     def renew(self, relays: tuple[RelayLeg, ...]) -> None:
         self._relays.renew(relays)
 
+    def signalled(self, payload: bytes) -> None:
+        """A word of the other end, by the relay or by the control link."""
+        if self._signals is not None:
+            self._signals.received(payload)
+
+    def signalling_changed(self, *, control: bool = False) -> None:
+        """The relays or the control link came or went."""
+        if self._path is not None:
+            self._path.signalling(possible=control or self._relays.active is not None)
+
+    def network_changed(self) -> None:
+        """Addresses or routes of this machine changed."""
+        self._relays.network_changed()
+        if self._path is not None:
+            self._path.network_changed()
+
+    def path(self) -> PathStatus | None:
+        """The path in use; None before WireGuard is up."""
+        if self._path is None or self._settings is None:
+            return None
+        return msgspec.structs.replace(
+            self._path.status(), relay=self._relays.active or "", mtu=self._settings.mtu
+        )
+
     async def close(self) -> None:
         """Idempotent."""
+        if self._path is not None:
+            await self._path.close()
         await self._relays.close()
         if self._pump is not None:
             self._pump.close()
@@ -55,3 +128,11 @@ class TunnelEnd:
     def _deliver(self, segment: int, packets: memoryview) -> None:
         if self._pump is not None:
             self._pump.deliver(segment, packets)
+
+    def _leg_changed(self, _change: LegChanged) -> None:
+        self.signalling_changed()
+
+    def _path_changed(self) -> None:
+        status = self.path()
+        if self._settings is not None and status is not None:
+            self._settings.on_change(status)

@@ -29,6 +29,9 @@ SOCKET_BUFFER_BYTES: Final = 7 * 1024 * 1024
 DRAIN: Final = 64
 """Packets read before the event loop has its turn."""
 
+BATCH_S: Final = 0.01
+"""How long what still comes by the relay may wait while the direct path is in use."""
+
 PUMP_OPENED = "pump_opened"
 
 # Linux names that Python 3.11 does not have.
@@ -67,13 +70,16 @@ class UdpPump:
         self._wireguard_port: int | None = None
         self._kernel_segments = hasattr(socket, "CMSG_SPACE")
         self.counters = PumpCounters()
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)  # noqa: FBT003 - the name of the call says it
-        self._socket.bind(("127.0.0.1", 0))
+        # Of a move of WireGuard to another port, and of the time after it.
+        self._held: list[tuple[int, bytes]] | None = None
+        self._next: socket.socket | None = None
+        self._batch_timer: asyncio.TimerHandle | None = None
+        self._on_batch: Callable[[], object] | None = None
+        self._socket = _open_socket(0)
         self.port: Final[int] = self._socket.getsockname()[1]
         """WireGuard's endpoint is this port on 127.0.0.1."""
-        receive = _size(self._socket, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
-        send = _size(self._socket, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
+        receive = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        send = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         log.info(PUMP_OPENED, port=self.port, receive_buffer=receive, send_buffer=send)
 
     def wireguard_listens(self, port: int) -> None:
@@ -88,12 +94,71 @@ class UdpPump:
         is_first, self._wireguard_port = self._wireguard_port is None, port
         self._take_what_waited(port)
         if is_first:
-            self._loop.add_reader(self._socket.fileno(), self._drain)
+            self._loop.add_reader(self._socket.fileno(), self._drain, self._socket)
         for message in self._early.take(boottime()):
             self.deliver(len(message) - DATA_HEADER_BYTES, memoryview(message)[DATA_HEADER_BYTES:])
 
+    def wireguard_will_move(self, port: int) -> None:
+        """Listen to both ports, and keep what comes from the peer until `release`."""
+        if self._socket.fileno() == -1 or self._next is not None:
+            return
+        self._held = [] if self._held is None else self._held
+        # A second socket on the same port, which the kernel tells apart by the sender.
+        self._next = _open_socket(self.port)
+        self._next.connect(("127.0.0.1", port))
+        self._loop.add_reader(self._next.fileno(), self._drain, self._next)
+
+    def wireguard_has_moved(self, *, done: bool) -> None:
+        """The move is over, or did not come about."""
+        if self._next is None:
+            return
+        stays, goes = (self._next, self._socket) if done else (self._socket, self._next)
+        if done:
+            self._wireguard_port = stays.getpeername()[1]
+        self._drain(goes)
+        self._loop.remove_reader(goes.fileno())
+        self._socket, self._next = stays, None
+        goes.close()
+
+    def release(self) -> None:
+        """Hand over what was kept."""
+        held, self._held = self._held or [], None
+        for segment, packets in held:
+            self._hand_over(segment, memoryview(packets))
+        if self._on_batch is not None:
+            self._held = []
+
+    def batch(self, on_batch: Callable[[], object] | None) -> None:
+        """While WireGuard sends directly, hand over what still comes by the relay every BATCH_S.
+
+        WireGuard answers to wherever its peer was last heard from, here to the relay: `on_batch`
+        points it back. None: hand over at once, as before.
+        """
+        self._on_batch = on_batch
+        self._end_batch()
+
     def deliver(self, segment: int, packets: memoryview) -> None:
         """Hand a burst from the peer to WireGuard."""
+        if self._held is None:
+            self._hand_over(segment, packets)
+            return
+        # The buffer belongs to the relay's connection.
+        self._held.append((segment, bytes(packets)))
+        if self._next is None and self._batch_timer is None:
+            self._batch_timer = self._loop.call_later(BATCH_S, self._end_batch)
+
+    def _end_batch(self) -> None:
+        if self._batch_timer is not None:
+            self._batch_timer.cancel()
+            self._batch_timer = None
+        if self._next is not None:
+            return  # a move is under way; its end hands everything over
+        was_kept = bool(self._held)
+        self.release()
+        if was_kept and self._on_batch is not None:
+            self._on_batch()
+
+    def _hand_over(self, segment: int, packets: memoryview) -> None:
         counters = self.counters
         count = -(-len(packets) // segment)
         if self._wireguard_port is None:
@@ -133,9 +198,12 @@ class UdpPump:
 
     def close(self) -> None:
         """Close the socket; idempotent."""
-        if self._socket.fileno() != -1:
-            self._loop.remove_reader(self._socket.fileno())
-            self._socket.close()
+        if self._batch_timer is not None:
+            self._batch_timer.cancel()
+        for each in (self._socket, self._next):
+            if each is not None and each.fileno() != -1:
+                self._loop.remove_reader(each.fileno())
+                each.close()
 
     # Internals.
 
@@ -155,8 +223,8 @@ class UdpPump:
             self._took(len(packet))
         self._bursts.flush()
 
-    def _drain(self) -> None:
-        bursts, receive = self._bursts, self._socket.recv_into
+    def _drain(self, udp: socket.socket) -> None:
+        bursts, receive = self._bursts, udp.recv_into
         for _ in range(DRAIN):
             try:
                 size = receive(bursts.free)
@@ -178,10 +246,20 @@ class UdpPump:
             self._bursts.add(size)
 
 
-def _size(udp: socket.socket, forced: int, asked: int) -> int:
-    """Size one buffer as far as this process may; returns what the kernel gave."""
+def _open_socket(port: int) -> socket.socket:
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.setblocking(False)  # noqa: FBT003 - the name of the call says it
+    # For the moment in which WireGuard changes its port; the kernel grants it to one user only.
+    udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    udp.bind(("127.0.0.1", port))
+    _size(udp, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
+    _size(udp, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
+    return udp
+
+
+def _size(udp: socket.socket, forced: int, asked: int) -> None:
+    """Size one buffer as far as this process may."""
     try:
         udp.setsockopt(socket.SOL_SOCKET, forced, SOCKET_BUFFER_BYTES)
     except OSError:
         udp.setsockopt(socket.SOL_SOCKET, asked, SOCKET_BUFFER_BYTES)
-    return udp.getsockopt(socket.SOL_SOCKET, asked)

@@ -12,7 +12,7 @@ import msgspec
 
 from rclib.wire.codec import Struct, decode_json
 from rclib.wire.ids import SessionId
-from rclib.wire.session import EndReason, PathKind, RefusalReason, Target
+from rclib.wire.session import EndReason, PathKind, PathStatus, RefusalReason, Target
 
 
 class ClientState(StrEnum):
@@ -48,6 +48,7 @@ class ClientStatus(Struct, frozen=True, tag="client_status"):
     gateway_fingerprint: str = ""
     targets: tuple[Target, ...] = ()
     interface: str = ""
+    path_details: PathStatus | None = None
     connected_s: float | None = None
     received_bytes: int = 0
     sent_bytes: int = 0

@@ -37,6 +37,7 @@ from rclib.wire.session import (
     Name,
     PathKind,
     Person,
+    Port,
     Reference,
     RefusalReason,
     Target,
@@ -143,6 +144,16 @@ class RelayLeg(Struct, frozen=True):
     token: Token
 
 
+class StunServer(Struct, frozen=True):
+    """Where an end learns under which address the internet sees it."""
+
+    host: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.:-]{1,255}\Z")]
+    port: Port
+
+
+StunServers = Annotated[tuple[StunServer, ...], msgspec.Meta(max_length=4)]
+
+
 class Technician(Struct, frozen=True):
     """Who wants in, as the control plane knows them."""
 
@@ -167,9 +178,8 @@ class SessionOffer(Struct, frozen=True, tag="session_offer"):
     not_after_ms: Milliseconds
     """Absolute end, whatever is renewed."""
     reason: Text = ""
+    stun: StunServers = ()
     reference: Reference = ""
-    idle_timeout_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 0
-    """Ends without packets for this long; 0: never."""
     needs_release: bool = False
     """The plant is to release this start on its page; it may want that of every start anyway."""
 
@@ -281,6 +291,17 @@ class SessionGrant(Struct, frozen=True, tag="session_grant"):
     relays: Annotated[tuple[RelayLeg, ...], msgspec.Meta(min_length=1, max_length=8)]
     lease_until_ms: Milliseconds
     not_after_ms: Milliseconds
+    stun: StunServers = ()
+
+
+# Bodies: end → controld → the other end.
+
+
+class PathSignal(Struct, frozen=True, tag="path_signal"):
+    """Handed on to the session's other end as it is: a signal's second way."""
+
+    session: SessionId
+    payload: Annotated[bytes, msgspec.Meta(min_length=64, max_length=4096)]
 
 
 Body = (
@@ -297,6 +318,7 @@ Body = (
     | AuditBatch
     | TicketRedeem
     | SessionGrant
+    | PathSignal
 )
 
 

@@ -48,6 +48,7 @@ class Domain(StrEnum):
     ANSWER_KEY = "remoteconnect/1 gateway's tunnel key"
     RELEASE = "remoteconnect/1 plant's release"
     JOURNAL = "remoteconnect/1 gateway's journal"
+    PATH_SIGNAL = "remoteconnect/1 path signal"
     CHECK_PHRASE = "remoteconnect/1 check phrase"
 
 
@@ -128,3 +129,8 @@ def release_statement(
     )
     end = until_ms.to_bytes(8, "big")
     return statement(Domain.RELEASE, session.encode(), technician, end, by.encode(), *released)
+
+
+def signal_statement(session: SessionId, side: Side, payload: bytes) -> bytes:
+    """One end's word to the other about their path."""
+    return statement(Domain.PATH_SIGNAL, session.encode(), side.value.encode(), payload)

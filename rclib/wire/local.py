@@ -15,7 +15,16 @@ from rclib.wire.access import MAX_ON_S, AccessMode
 from rclib.wire.codec import Struct, decode_json
 from rclib.wire.control import EnrolmentCode, Url
 from rclib.wire.ids import ClientId, EndpointId, IdentityKey, SessionId
-from rclib.wire.session import Milliseconds, Name, PathKind, Person, Reference, Target, Text
+from rclib.wire.session import (
+    Milliseconds,
+    Name,
+    PathKind,
+    PathStatus,
+    Person,
+    Reference,
+    Target,
+    Text,
+)
 
 Actor = Person
 """Who pressed, as the page knows them: its account and the browser's address."""
@@ -123,6 +132,7 @@ class SessionStatus(Struct, frozen=True):
     remaining_s: float
     received_bytes: int
     sent_bytes: int
+    path_details: PathStatus | None = None
     reference: Reference = ""
     released_by: str = ""
     """Who released it on this page; empty where no release was wanted."""

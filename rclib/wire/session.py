@@ -72,7 +72,6 @@ class EndReason(StrEnum):
     TARGETS_CHANGED = "targets_changed"
     LEASE_ENDED = "lease_ended"
     TIME_OVER = "time_over"
-    IDLE = "idle"
     TECHNICIAN_GONE = "technician_gone"
     GATEWAY_GONE = "gateway_gone"
     GATE_FAILED = "gate_failed"
@@ -104,6 +103,25 @@ class PathKind(StrEnum):
     CONNECTING = "connecting"
     RELAY = "relay"
     DIRECT = "direct"
+
+
+class PathStatus(Struct, frozen=True):
+    """The path in use, for people."""
+
+    kind: PathKind
+    since_ms: Milliseconds
+    detail: Text = ""
+    """Why it is not the other one."""
+    relay: str = ""
+    """The relay that carries the packets, or stands by."""
+    own_endpoint: str = ""
+    """Where the other end reaches this one, while direct."""
+    peer_endpoint: str = ""
+    rtt_ms: float | None = None
+    """There and back: by the relay as of late, directly as of the first packet."""
+    loss_percent: float | None = None
+    """Of late, both directions together."""
+    mtu: int = 0
 
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address

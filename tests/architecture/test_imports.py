@@ -31,15 +31,13 @@ IMPURE = frozenset(
 )
 PURE = (
     "rclib.wire",
-    "controld.lifecycle",
-    "controld.maintenance",
-    "controld.roles",
-    "controld.start_rules",
     "rcd.sessions",
     "rcd.releases",
     "rcd.commands",
     "rcc.session",
     "rcc.deep_link",
+    "rclib.tunnel.path_policy",
+    "rclib.tunnel.endpoint_policy",
 )
 
 # third-party package → the packages of ours that have one module for it, each

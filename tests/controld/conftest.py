@@ -92,6 +92,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         listen=parse_endpoint("127.0.0.1:0"),
         also=["127.0.0.1"],
         relays=[RELAY],
+        stun=["127.0.0.1:3478"],
         organisation="Plant One",
         admin="admin",
     )
@@ -152,9 +153,7 @@ class Api:
     token: str = ""
 
     async def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
-        headers: dict[str, str] = more.pop("headers", {})
-        if self.token:
-            headers = {"Authorization": f"Bearer {self.token}"} | headers
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         if body is not None:
             more["json"] = body
         url = f"{self.base}/api/v1{path}"

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from rclib.wire import access, admission, audit, client, control, gate, local, relay, session
+from rclib.wire import (
+    access,
+    admission,
+    audit,
+    client,
+    control,
+    gate,
+    local,
+    path_signal,
+    relay,
+    session,
+)
 from rclib.wire.codec import Struct
 
 if TYPE_CHECKING:
@@ -52,6 +63,7 @@ def heading_of(struct: type[msgspec.Struct]) -> str:
 WHERE = [
     ("control.md", [control, session, audit]),
     ("local.md", [local, gate, client, access]),
+    ("signal.md", [path_signal]),
 ]
 STRUCTS = [(doc, each) for doc, modules in WHERE for m in modules for each in own(m, Struct)]
 ENUMS = [(doc, each) for doc, modules in WHERE for m in modules for each in own(m, StrEnum)]
@@ -89,7 +101,7 @@ def test_a_closed_set_has_the_documented_members(document: str, enum: type[StrEn
     assert [row[0] for row in tables(document)[enum.__name__]] == [each.value for each in enum]
 
 
-@pytest.mark.parametrize("document", ["control.md", "local.md"])
+@pytest.mark.parametrize("document", ["control.md", "local.md", "signal.md"])
 def test_nothing_is_documented_that_does_not_exist(document: str) -> None:
     known = {heading_of(s) for d, s in STRUCTS if d == document}
     known |= {e.__name__ for d, e in ENUMS if d == document}

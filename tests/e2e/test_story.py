@@ -10,11 +10,14 @@ import pytest
 from testbed.api_client import ApiError
 from testbed.browser import Browser
 from testbed.errors import BedError
+from testbed.nat import NatKind
 from testbed.story import HMI, MODBUS, PLC, UNRELEASED
 from testbed.tools.plc import ECHO_PORT, MARK, MARK_AT
 from testbed.waiting import until
 
 if TYPE_CHECKING:
+    from pytest import FixtureRequest  # noqa: PT013 - the one name
+
     from testbed.story import Story
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(180)]
@@ -44,7 +47,7 @@ class TestOff:
 
 
 class TestSession:
-    def test_the_technician_reads_the_plc_through_two_nats_and_a_relay(
+    def test_the_technician_reads_the_plc_through_two_nats_by_relay_and_then_directly(
         self, running: Story
     ) -> None:
         first = running.read_plc()["values"]
@@ -54,7 +57,9 @@ class TestSession:
         assert text == MARK
         # The packets are there before the control plane hears of it.
         until(lambda: running.session_state()["state"] == "active", 5, "the session to be active")
-        assert running.session_state()["path"] == "relay"
+        running.wait_direct()
+        until(lambda: running.session_state()["path"] == "direct", 5, "controld to hear of it")
+        assert running.read_plc()["values"][0] > second[0], "and directly, past the relay"
 
     @pytest.mark.parametrize(
         ("host", "address", "port"),
@@ -90,7 +95,10 @@ class TestSession:
         assert foreign.packets == 0
         assert ours.packets > 0
 
-    def test_the_relay_sees_no_plaintext(self, running: Story) -> None:
+    def test_the_relay_sees_no_plaintext(self, story: Story, request: FixtureRequest) -> None:
+        story.bed.set_nat("plant_nat", NatKind.UDP_BLOCKED)
+        request.addfinalizer(lambda: story.bed.set_nat("plant_nat", NatKind.PORT_PRESERVING))
+        running: Story = request.getfixturevalue("running")
         capture = running.bed.capture("cloud", "eth0")
         inside = running.bed.capture("plc", "eth0")
         running.read_plc()

@@ -1,0 +1,447 @@
+"""Carries out `rclib.tunnel.path_policy` for one session: ICE, the gate's verbs, clock and signals.
+
+One task does everything in order; events wait in its queue. In the order of an attempt: gather and
+offer, check, hand the port over to WireGuard, watch, return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from rclib.runtime.clock import boottime, wall_ms
+from rclib.tunnel.gate_errors import GateRefused, GateUnavailable
+from rclib.tunnel.ice import IceAgent, IceFailedError, Pair
+from rclib.tunnel.path_policy import (
+    Changed,
+    PathCommand,
+    PathPolicy,
+    PathState,
+    PointToRelay,
+    Probe,
+    Signal,
+    StartIce,
+    StopIce,
+    TakePort,
+)
+from rclib.tunnel.uplinks import read_uplinks, source_towards
+from rclib.wire.gate import UdpEndpoint
+from rclib.wire.identity import Side
+from rclib.wire.path_signal import (
+    Candidate,
+    Echo,
+    EchoReply,
+    FellBack,
+    IceAnswer,
+    IceCandidates,
+    IceOffer,
+    Moved,
+    MoveRequest,
+    RestartRequest,
+    SignalBody,
+)
+from rclib.wire.session import PathKind, PathStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rclib.runtime.logs import Logger
+    from rclib.tunnel.udp_pump import UdpPump
+    from rclib.wire.control import StunServer
+    from rclib.wire.gate import TunnelCounters
+    from rclib.wire.ids import IdentityKey, SessionId
+
+HANDSHAKE_POLL_S: Final = 0.1
+PROBATION_POLL_S: Final = 0.05
+WATCH_S: Final = 0.5
+"""How often a direct path's counters are read, and a silent one is probed."""
+ECHO_S: Final = 15.0
+LOOPBACK: Final = "127.0.0.1"
+TUNNEL_PREFIX: Final = "rc"
+"""Both gates' interfaces start like this."""
+
+PATH_CHANGED = "path_changed"
+PATH_FAILED = "path_attempt_failed"
+PATH_TASK_FAILED = "path_task_failed"
+
+Event: TypeAlias = "Callable[[float], list[PathCommand]]"
+
+
+class PathGate(Protocol):
+    """What a path needs of its gate; raises GateRefused and GateUnavailable."""
+
+    async def measure(self) -> tuple[TunnelCounters, ...]: ...
+    async def probe(self, session: SessionId) -> None: ...
+    async def steer(
+        self,
+        session: SessionId,
+        *,
+        listen_port: int | None = None,
+        endpoint: UdpEndpoint | None = None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathSettings:
+    """What a session needs to look for a direct path."""
+
+    peer: IdentityKey
+    stun: tuple[StunServer, ...]
+    gate: PathGate
+    mtu: int
+    control: Callable[[bytes], bool]
+    """The second way for signals; False: there is no link now."""
+    on_change: Callable[[PathStatus], None]
+
+
+class DirectPath:
+    """One end's search for, and care of, a direct path."""
+
+    def __init__(
+        self,
+        session: SessionId,
+        side: Side,
+        settings: PathSettings,
+        *,
+        pump: UdpPump,
+        send: Callable[[SignalBody], bool],
+        on_change: Callable[[], None],
+        log: Logger,
+    ) -> None:
+        # Fixed after construction.
+        self._session = session
+        self._side = side
+        self._gate = settings.gate
+        self._pump = pump
+        self._send = send
+        self._stun = settings.stun
+        self._on_change = on_change
+        self._log = log
+        self.policy = PathPolicy(side)
+        # Of the task.
+        self._events: asyncio.Queue[Event | SignalBody] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._poll_at: float | None = None
+        self._echo_at = 0.0
+        # Of the running attempt.
+        self._agent: IceAgent | None = None
+        self._checking: asyncio.Task[None] | None = None
+        self._offer: IceOffer | None = None
+        self._pair: Pair | None = None
+        # Of the path in use.
+        self._direct: UdpEndpoint | None = None
+        self._source: str | None = None
+        self._is_repointing = False
+        self._has_handshake = False
+        self._counted = (0, 0)
+        # For people.
+        self._kind = PathKind.CONNECTING
+        self._since_ms = wall_ms()
+        self._detail = ""
+        self._own_endpoint = ""
+        self._relay_rtt_s: float | None = None
+        self._loss: float | None = None
+        self._asked: tuple[int, float] = (0, 0.0)
+        self._compared: tuple[int, int, int, int] | None = None
+
+    def start(self) -> None:
+        """WireGuard is up."""
+        self._poll_at = boottime()
+        self._task = asyncio.create_task(self._run(), name=f"path-{self._session}")
+
+    async def close(self) -> None:
+        """Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._close_ice()
+
+    def status(self) -> PathStatus:
+        pair, is_direct = self._pair, self._kind is PathKind.DIRECT
+        rtt_s = pair.rtt_s if is_direct and pair is not None else self._relay_rtt_s
+        return PathStatus(
+            kind=self._kind,
+            since_ms=self._since_ms,
+            detail=self._detail[:500],
+            own_endpoint=self._own_endpoint if is_direct else "",
+            peer_endpoint=_spelt(self._direct) if is_direct and self._direct else "",
+            rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 1),
+            loss_percent=self._loss,
+        )
+
+    # Events from outside.
+
+    def signalled(self, body: SignalBody) -> None:
+        """The other end said something, and its signature was right."""
+        self._events.put_nowait(body)
+
+    def signalling(self, *, possible: bool) -> None:
+        self._events.put_nowait(lambda now: self.policy.signalling(now, possible=possible))
+
+    def network_changed(self) -> None:
+        """Addresses or routes of this machine changed."""
+        self._events.put_nowait(self._on_network)
+
+    # The task.
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._one_turn()
+            except (GateRefused, GateUnavailable) as exc:
+                # The session ends by its own ways if the gate is gone; the relay still carries it.
+                self._log.info(PATH_FAILED, reason=str(exc))
+            except Exception as exc:  # noqa: BLE001 - a fault of our own must not end the session
+                self._log.error(PATH_TASK_FAILED, exc_info=exc)
+                await asyncio.sleep(WATCH_S)
+
+    async def _one_turn(self) -> None:
+        times = (self._poll_at, self.policy.deadline(), self._echo_at or None)
+        wake_at = min(time for time in times if time is not None) if any(times) else None
+        try:
+            async with asyncio.timeout(None if wake_at is None else max(0, wake_at - boottime())):
+                event = await self._events.get()
+        except TimeoutError:
+            pass
+        else:
+            await self._take(event)
+        now = boottime()
+        if self._poll_at is not None and now >= self._poll_at:
+            self._poll_at = now + WATCH_S  # also if the gate refuses
+            await self._measure()
+            self._set_poll()
+        if self._echo_at and now >= self._echo_at:
+            self._echo_at = now + ECHO_S
+            self._asked = (self._asked[0] + 1, now)
+            self._send(Echo(self._asked[0]))
+        await self._do(self.policy.due(boottime()))
+        self._set_poll()
+
+    def _set_poll(self) -> None:
+        match self.policy.state:
+            case PathState.PROBATION:
+                wait_s: float | None = PROBATION_POLL_S
+            case PathState.DIRECT:
+                wait_s = WATCH_S
+            case _:
+                wait_s = None if self._has_handshake else HANDSHAKE_POLL_S
+        if wait_s is None:
+            self._poll_at = None
+        elif self._poll_at is None or self._poll_at > boottime() + wait_s:
+            self._poll_at = boottime() + wait_s
+
+    async def _take(self, event: Event | SignalBody) -> None:
+        now = boottime()
+        match event:
+            case IceOffer(attempt):
+                self._offer = event
+                await self._do(self.policy.offered(attempt, now))
+            case IceAnswer(attempt, ufrag, password, candidates):
+                if attempt == self.policy.attempt and self.policy.state is PathState.GATHERING:
+                    await self._do(self.policy.answered(attempt, now))
+                    await self._check(attempt, ufrag, password, candidates)
+            case IceCandidates(attempt, candidates, is_last):
+                if attempt == self.policy.attempt and self._agent is not None:
+                    await self._agent.add_remote(candidates, is_last=is_last)
+            case MoveRequest(attempt):
+                await self._do(self.policy.asked_to_move(attempt, now))
+            case Moved(attempt):
+                await self._do(self.policy.moved(attempt, now))
+            case FellBack(attempt, detail):
+                await self._do(self.policy.fell_back(attempt, now, detail))
+            case RestartRequest():
+                await self._do(self.policy.restart_requested(now))
+            case Echo(token):
+                await self._count()
+                self._send(EchoReply(token, *self._counted))
+            case EchoReply():
+                await self._count()
+                self._on_reply(event, now)
+            case _:
+                await self._do(event(now))
+
+    async def _do(self, commands: list[PathCommand]) -> None:
+        for command in commands:
+            match command:
+                case StartIce(attempt):
+                    await self._start_ice(attempt)
+                case StopIce():
+                    await self._close_ice()
+                case TakePort(attempt, point):
+                    await self._take_port(attempt, point=point)
+                case PointToRelay():
+                    await self._point_to_relay()
+                case Signal(body):
+                    self._send(body)
+                case Probe():
+                    await self._gate.probe(self._session)
+                case Changed(is_direct, detail):
+                    self._changed(is_direct=is_direct, detail=detail)
+
+    # The attempt.
+
+    async def _start_ice(self, attempt: int) -> None:
+        await self._close_ice()
+        agent = self._agent = IceAgent(
+            controlling=self._side is Side.TECHNICIAN,
+            uplinks=await asyncio.to_thread(read_uplinks, TUNNEL_PREFIX),
+            on_candidates=lambda found, last: self._learned(attempt, found, is_last=last),
+            log=self._log,
+        )
+        candidates = await agent.gather()
+        ufrag, password = agent.credentials
+        kind = IceOffer if self._side is Side.TECHNICIAN else IceAnswer
+        self._send(kind(attempt, ufrag, password, candidates))
+        agent.ask(self._stun)
+        offer = self._offer
+        if self._side is Side.GATEWAY and offer is not None and offer.attempt == attempt:
+            await self._check(attempt, offer.ufrag, offer.password, offer.candidates)
+
+    def _learned(self, attempt: int, found: tuple[Candidate, ...], *, is_last: bool) -> None:
+        for candidate in found:
+            self._own_endpoint = _spelt(UdpEndpoint(candidate.address, candidate.port))
+        self._send(IceCandidates(attempt, found, is_last))
+
+    async def _check(
+        self, attempt: int, ufrag: str, password: str, candidates: tuple[Candidate, ...]
+    ) -> None:
+        agent = self._agent
+        if agent is None:
+            return
+        await agent.add_remote(candidates, is_last=False)
+
+        async def check() -> None:
+            try:
+                self._pair = await agent.connect(ufrag, password)
+            except IceFailedError as exc:
+                detail = str(exc)
+                self._events.put_nowait(lambda now: self.policy.ice_failed(attempt, now, detail))
+            else:
+                self._events.put_nowait(lambda now: self.policy.nominated(attempt, now))
+
+        self._checking = asyncio.create_task(check(), name="ice-check")
+
+    async def _close_ice(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.gather(self._checking, return_exceptions=True)
+            self._checking = None
+        agent, self._agent = self._agent, None
+        if agent is not None:
+            await agent.close()
+
+    # The hand-over.
+
+    async def _take_port(self, attempt: int, *, point: bool) -> None:
+        pair = self._pair
+        if pair is None or self._agent is None:
+            await self._do(self.policy.port_refused(attempt, boottime(), "the pair is gone"))
+            return
+        self._direct = UdpEndpoint(pair.remote_address, pair.remote_port)
+        if not self._own_endpoint:
+            self._own_endpoint = _spelt(UdpEndpoint(pair.local_address, pair.local_port))
+        self._source = source_towards(pair.remote_address)
+        self._pump.wireguard_will_move(pair.local_port)
+        done = False
+        try:
+            # The NAT's binding belongs to the port: it waits for WireGuard the few milliseconds.
+            await self._close_ice()
+            await self._gate.steer(
+                self._session,
+                listen_port=pair.local_port,
+                endpoint=self._direct if point else None,
+            )
+            done = True
+            received = await self._count()
+        except (GateRefused, GateUnavailable) as exc:
+            commands = self.policy.port_refused(attempt, boottime(), str(exc))
+        else:
+            commands = self.policy.port_taken(attempt, received, boottime())
+        finally:
+            self._pump.wireguard_has_moved(done=done)
+            if done and point:
+                self._pump.batch(self._repoint)
+            else:
+                self._pump.release()
+        await self._do(commands)
+
+    async def _point_to_relay(self) -> None:
+        self._pump.batch(None)
+        await self._gate.steer(self._session, endpoint=UdpEndpoint(LOOPBACK, self._pump.port))
+
+    def _repoint(self) -> None:
+        """What came by the relay has turned WireGuard's answers there."""
+        if not self._is_repointing:
+            self._is_repointing = True
+            self._events.put_nowait(lambda _: [])
+            self._poll_at = boottime()
+
+    # Watching.
+
+    async def _count(self) -> int:
+        """Read the counters; returns the bytes that came in directly."""
+        relayed = self._pump.counters.to_wireguard_bytes
+        for tunnel in await self._gate.measure():
+            if tunnel.session == self._session:
+                self._counted = (tunnel.received_bytes, tunnel.sent_bytes)
+                self._has_handshake = tunnel.handshake_age_s is not None
+                await self._follow(tunnel.endpoint)
+        return self._counted[0] - relayed
+
+    async def _follow(self, endpoint: UdpEndpoint | None) -> None:
+        """WireGuard follows its peer: to a new address, which is right, or to the relay."""
+        if endpoint is None:
+            return
+        if endpoint.address != LOOPBACK:
+            self._direct = endpoint
+        elif self.policy.state is PathState.DIRECT or self._is_repointing:
+            self._is_repointing = False
+            if self._direct is not None:
+                await self._gate.steer(self._session, endpoint=self._direct)
+
+    async def _measure(self) -> None:
+        received = await self._count()
+        self._is_repointing = False
+        now = boottime()
+        commands = self.policy.measured(received, self._counted[1], now)
+        if self._has_handshake:
+            if self._kind is PathKind.CONNECTING:
+                self._kind, self._since_ms = PathKind.RELAY, wall_ms()
+                self._echo_at = now + 1
+            commands += self.policy.handshaken(now)
+        await self._do(commands)
+
+    def _on_network(self, now: float) -> list[PathCommand]:
+        broken = True
+        if self.policy.state is PathState.DIRECT and self._direct is not None:
+            broken = source_towards(self._direct.address) != self._source
+        return self.policy.network_changed(now, broken=broken)
+
+    def _on_reply(self, reply: EchoReply, now: float) -> None:
+        token, asked_at = self._asked
+        if reply.token != token:
+            return
+        self._relay_rtt_s = now - asked_at
+        totals = (*self._counted, reply.received_bytes, reply.sent_bytes)
+        if self._compared is not None:
+            received, sent, their_received, their_sent = (
+                after - before for after, before in zip(totals, self._compared, strict=True)
+            )
+            if sent + their_sent > 0:
+                share = 1 - (received + their_received) / (sent + their_sent)
+                self._loss = round(max(0.0, share) * 100, 1)
+        self._compared = totals
+
+    def _changed(self, *, is_direct: bool, detail: str) -> None:
+        self._kind = PathKind.DIRECT if is_direct else PathKind.RELAY
+        self._since_ms, self._detail = wall_ms(), detail
+        if is_direct:
+            self._pump.batch(self._repoint)
+        self._log.info(PATH_CHANGED, path=self._kind.value, detail=detail)
+        self._on_change()
+
+
+def _spelt(endpoint: UdpEndpoint) -> str:
+    host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+    return f"{host}:{endpoint.port}"
