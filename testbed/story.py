@@ -40,9 +40,10 @@ class Story:
         self.started_ms = 0.0
         self.client: Process
 
-    def start_programs(self) -> None:
-        self.admin = self.suite.start_cloud()
-        self.suite.start_gateway()
+    def start_programs(self, controld: str = "", rcd: str = "") -> None:
+        """Start everything; TOML may be added to two configurations."""
+        self.admin = self.suite.start_cloud(controld)
+        self.suite.start_gateway(settings=rcd)
         self.suite.start_technician()
 
     def enrol_gateway(self) -> None:
@@ -57,11 +58,16 @@ class Story:
         server = f"https://{CONTROL_HOST}"
         self.ams.submit("/enrol", server=server, code=made["enrolment_code"])
 
-    def enrol_technician(self) -> None:
-        made = self.admin.post("/api/v1/users", {"name": "tina", "role": "rc_user"})
+    def log_in_on_the_page(self) -> None:
+        self.ams.get("/")
+        self.ams.submit("/login", password=AMS_PASSWORD)
+        self.ams.get("/")
+
+    def enrol_technician(self, name: str = "tina") -> None:
+        made = self.admin.post("/api/v1/users", {"name": name, "role": "rc_user"})
         self.user = made["user"]
         self.tina = self.admin.another()
-        self.tina.first_login("tina", made["password"], "correct horse battery 2")
+        self.tina.first_login(name, made["password"], "correct horse battery 2")
         client = self.tina.post("/api/v1/clients", {"name": "laptop"})
         self.suite.enrol_client(client["enrolment_code"])
 
@@ -78,8 +84,8 @@ class Story:
         self.ams.submit("/access", mode="off")
         return (time.monotonic() - started) * 1000
 
-    def prepare(self, *besides: tuple[str, int]) -> None:
-        """Release Modbus of the PLC, and what is given besides, for tina."""
+    def prepare(self, *besides: tuple[str, int], **terms: Any) -> None:  # noqa: ANN401 - JSON
+        """Release Modbus of the PLC, and what is given besides, for the technician."""
         if not self.device:
             services = [{"protocol": kind, "port": port} for kind, port in SERVICES]
             device = self.admin.post(
@@ -99,6 +105,7 @@ class Story:
                 "targets": targets,
                 "users": [self.user],
                 "reason": "drive reports fault 0x2310",
+                **terms,
             },
         )
         self.session = made["id"]

@@ -63,8 +63,8 @@ class Suite:
 
     # The cloud.
 
-    def start_cloud(self) -> ApiClient:
-        """controld, relayd and stund; returns the first administrator's API, logged in."""
+    def start_cloud(self, settings: str = "") -> ApiClient:
+        """Start controld, with more settings, relayd and stund; returns an API, logged in."""
         cloud = self.bed.host(Role.CLOUD)
         stun = [("--stun", f"{host}:{STUN_PORT}") for host in STUN_HOSTS]
         relay = f"relay0=wss://{RELAY_HOST}:{RELAY_PORT}/relay"
@@ -81,7 +81,9 @@ class Suite:
         tls = self.bed.directory / "relay-tls"
         out = ("--host", RELAY_HOST, "--out", str(tls))
         self._command(cloud, "controld", "certificate", str(self.data), *out)
-        self._start(cloud, "controld", "--config", str(self.data / "controld.toml"))
+        config = self.data / "controld.toml"
+        config.write_text(f"{config.read_text()}\n{settings}")
+        self._start(cloud, "controld", "--config", str(config))
         text = RELAYD_TOML.format(port=RELAY_PORT, tls=tls, data=self.data)
         self._start(cloud, "relayd", "--config", str(self._config("relayd", text)))
         self._start(cloud, "stund", "--listen", f"0.0.0.0:{STUN_PORT}")
@@ -94,19 +96,26 @@ class Suite:
 
     # The plant.
 
-    def start_gateway(self, name: str = "gateway") -> None:
-        """rcd-gate, rcd and ams, as delivered: not enrolled, OFF."""
+    def start_gateway(self, name: str = "gateway", settings: str = "") -> None:
+        """rcd-gate, rcd and ams, as delivered: not enrolled, OFF. `settings` are rcd's."""
         gateway = self.bed.host(name)
-        lan = gateway.addresses_on("lan0")[0].network
         gateway.run(["mkdir", "-p", "/run/remoteconnect"], check=True)
-        gate = self._config(f"{name}-gate", GATE_TOML.format(lan=lan))
-        self._start(gateway, "rcd.gate", "--config", str(gate), wait="service_ready")
-        state = self.bed.directory / f"{name}-rcd"
-        rcd = self._config(f"{name}-rcd", RCD_TOML.format(state=state, ca=self.ca))
-        self._start(gateway, "rcd", "--config", str(rcd), wait="gate_ready")
+        self.start_gate(name)
+        self.start_rcd(name, settings)
         ams = AMS_TOML.format(port=AMS_PORT, state=self.bed.directory / f"{name}-ams")
         self._start(gateway, "ams", "--config", str(self._config(f"{name}-ams", ams)))
         gateway.wait_port(AMS_PORT, START_S)
+
+    def start_gate(self, name: str = "gateway") -> None:
+        gateway = self.bed.host(name)
+        lan = gateway.addresses_on("lan0")[0].network
+        gate = self._config(f"{name}-gate", GATE_TOML.format(lan=lan))
+        self._start(gateway, "rcd.gate", "--config", str(gate), wait="service_ready")
+
+    def start_rcd(self, name: str = "gateway", settings: str = "") -> None:
+        state = self.bed.directory / f"{name}-rcd"
+        rcd = self._config(f"{name}-rcd", RCD_TOML.format(state=state, ca=self.ca) + settings)
+        self._start(self.bed.host(name), "rcd", "--config", str(rcd), wait="gate_ready")
 
     # The technician.
 

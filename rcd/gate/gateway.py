@@ -131,7 +131,7 @@ class GatewayEnd:
         if self._routes_for_plant:
             return None
         found = forwarding.beside({*self._lent, *tunnels})
-        return f"IP forwarding is switched on by {found[0]}" if found else None
+        return f"IP forwarding is switched on in {found[0]}" if found else None
 
     def sweep(self) -> None:
         """As `rcd-gate close` does it."""

@@ -30,8 +30,8 @@ async def _run(config: RcdGateConfig, ctx: Context) -> None:
     if forwards is not None:
         raise StartError(
             f"{forwards}, so packets pass this machine without any tunnel. If it is a router of "
-            "its plant, say routes_for_plant = true in gate.toml; otherwise switch that off "
-            "(sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0)"
+            "its plant, say routes_for_plant = true in gate.toml; otherwise write 0 to "
+            "that file, and find out who switched it on"
         )
     await run_gate(_PROGRAM, end, netlink, config, ctx)
 

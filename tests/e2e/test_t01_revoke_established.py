@@ -1,0 +1,232 @@
+"""T1 revoke-established: every way a session ends cuts its open TCP and UDP flows.
+
+Closed means: from that moment on no packet of the flow is on the PLC's wire, in either direction,
+while the technician's programs go on sending. Which WireGuard moves the packets is the machine's
+choice; the same tests run in the virtual machine of `make test-kernel`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from rclib.wire.session import EndReason
+from testbed.bed import Testbed
+from testbed.requirements import why_not
+from testbed.story import PLC, Story
+from testbed.tools.plc import ECHO_PORT
+from testbed.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from testbed.process import Process
+
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(180)]
+
+LOCAL_MS: Final = 2000
+REMOTE_MS: Final = 5000
+QUIET_MS: Final = 1500
+"""Without a packet for this long, a sender of ten a second is cut off."""
+WINDOW_S: Final = 12
+LEASE_S: Final = 12
+
+
+class Flows:
+    """An open TCP and an open UDP stream to the PLC, and what of them is on its wire."""
+
+    def __init__(self, story: Story) -> None:
+        self._wire = story.bed.host("plc").tool("arrivals", "eth0", str(ECHO_PORT))
+        technician = story.bed.host("technician")
+        self._streams: list[Process] = []
+        for kind in ("tcp", "udp"):
+            stream = technician.tool("stream", kind, PLC, str(ECHO_PORT))
+            self._streams.append(stream)
+            stream.wait_message("answer")
+
+    def last_ms(self, kind: str) -> int:
+        packets = [m for m in self._wire.messages() if m.get("kind") == kind]
+        return int(max(m["at_ms"] for m in packets))
+
+    def closed_after(self, trigger_ms: int, limit_ms: int) -> dict[str, int]:
+        """Wait until nothing arrives any more; returns milliseconds by protocol."""
+
+        def is_quiet() -> bool:
+            last = max(self.last_ms("tcp"), self.last_ms("udp"))
+            return now_ms() - max(last, trigger_ms) > QUIET_MS
+
+        patience_ms = max(0, trigger_ms - now_ms()) + limit_ms + 3 * QUIET_MS
+        until(is_quiet, patience_ms / 1000, "the flows to be cut")
+        return {kind: max(0, self.last_ms(kind) - trigger_ms) for kind in ("tcp", "udp")}
+
+    def stop(self) -> None:
+        for each in (*self._streams, self._wire):
+            each.stop()
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def begin(story: Story, **terms: int) -> Flows:
+    story.turn_on()
+    story.prepare(("tcp", ECHO_PORT), ("udp", ECHO_PORT), **terms)
+    story.start()
+    return Flows(story)
+
+
+def assert_ended(
+    story: Story, flows: Flows, trigger_ms: int, limit_ms: int, reason: EndReason
+) -> None:
+    """Assert that everything of the session is gone in time, and on record once."""
+    closed = flows.closed_after(trigger_ms, limit_ms)
+    assert max(closed.values()) <= limit_ms, closed
+    flows.stop()
+    gateway = story.bed.host("gateway")
+    assert "rcg" not in gateway.run(["ip", "-o", "link"], check=True).stdout
+    assert "rcd_gate" not in gateway.run(["nft", "list", "ruleset"], check=True).stdout
+    assert "100.64." not in gateway.run(["conntrack", "-L"], check=True).stdout
+    assert "100.64." not in gateway.run(["ip", "route"], check=True).stdout
+    assert not wireguards(story)
+
+    def records() -> list[str]:
+        return [
+            row["detail"]["reason"]
+            for row in story.audit_rows()
+            if row["action"] == "tunnel_closed" and row["session"] == story.session
+        ]
+
+    story.turn_on()  # whoever was OFF delivers its record now
+    until(records, 10, "the gateway's record of the end")
+    assert records() == [reason.value]
+    story.turn_off()
+
+
+def wireguards(story: Story) -> str:
+    return story.bed.host("gateway").run(["wg", "show", "interfaces"]).stdout.strip()
+
+
+def ams_off(story: Story) -> EndReason:
+    story.turn_off()
+    return EndReason.PLANT_OFF
+
+
+def ams_kill(story: Story) -> EndReason:
+    story.ams.get("/")
+    story.ams.submit("/end", session=story.session)
+    return EndReason.PLANT_KILLED
+
+
+def administrator(story: Story) -> EndReason:
+    story.admin.post(f"/api/v1/sessions/{story.session}/end")
+    return EndReason.ADMINISTRATOR
+
+
+def owner(story: Story) -> EndReason:
+    story.tina.post(f"/api/v1/sessions/{story.session}/end")
+    return EndReason.TECHNICIAN
+
+
+def device_removed(story: Story) -> EndReason:
+    story.admin.delete(f"/api/v1/gateways/{story.gateway}/devices/{story.device}")
+    story.device = ""
+    return EndReason.TARGETS_CHANGED
+
+
+def user_disabled(story: Story) -> EndReason:
+    story.admin.post(f"/api/v1/users/{story.user}/disable")
+    return EndReason.USER_DISABLED
+
+
+@pytest.mark.parametrize(
+    ("trigger", "limit_ms"),
+    [
+        pytest.param(ams_off, LOCAL_MS, id="ams_off"),
+        pytest.param(ams_kill, LOCAL_MS, id="ams_kill", marks=pytest.mark.slow),
+        pytest.param(administrator, REMOTE_MS, id="administrator"),
+        pytest.param(owner, REMOTE_MS, id="owner", marks=pytest.mark.slow),
+        pytest.param(device_removed, REMOTE_MS, id="device_removed", marks=pytest.mark.slow),
+    ],
+)
+def test_whoever_ends_it_cuts_both_flows(
+    story: Story, trigger: Callable[[Story], EndReason], limit_ms: int
+) -> None:
+    flows = begin(story)
+    trigger_ms = now_ms()
+    assert_ended(story, flows, trigger_ms, limit_ms, trigger(story))
+    story.client.wait(15)
+
+
+@pytest.mark.slow
+def test_disabling_the_user_cuts_both_flows(story: Story) -> None:
+    flows = begin(story)
+    trigger_ms = now_ms()
+    assert_ended(story, flows, trigger_ms, REMOTE_MS, user_disabled(story))
+    story.client.wait(15)
+    # The next test's technician is somebody else, at the same computer.
+    shutil.rmtree(story.bed.directory / "technician-rcc")
+    story.enrol_technician("tess")
+
+
+@pytest.mark.slow
+def test_the_end_of_the_time_window_cuts_both_flows(story: Story) -> None:
+    until_ms = now_ms() + WINDOW_S * 1000
+    flows = begin(story, window_until_ms=until_ms)
+    assert_ended(story, flows, until_ms, LOCAL_MS, EndReason.TIME_OVER)
+    story.client.wait(15)
+
+
+@pytest.fixture(scope="module")
+def strict() -> Iterator[Story]:
+    """Short leases, and a plant that waits for no technician who is gone."""
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with Testbed.build() as bed:
+        told = Story(bed)
+        told.start_programs(
+            controld=f"[times]\nlease_s = {LEASE_S}\n", rcd="technician_grace_s = 0\n"
+        )
+        told.enrol_gateway()
+        told.enrol_technician()
+        yield told
+
+
+@pytest.mark.slow
+def test_the_end_of_the_lease_cuts_both_flows(strict: Story) -> None:
+    """With the control plane frozen nobody renews it; the gateway's own clock ends it."""
+    flows = begin(strict)
+    controld = strict.suite.processes["cloud:controld"]
+    controld.send_signal(signal.SIGSTOP)
+    frozen_ms = now_ms()
+    try:
+        closed = flows.closed_after(frozen_ms, LEASE_S * 1000 + LOCAL_MS)
+        assert LEASE_S * 500 < max(closed.values()) <= LEASE_S * 1000 + LOCAL_MS
+        assert not wireguards(strict)
+    finally:
+        controld.send_signal(signal.SIGCONT)
+    flows.stop()
+    strict.client.wait(30)
+    strict.turn_off()
+
+
+@pytest.mark.slow
+def test_a_technician_who_is_gone_leaves_nothing_open(strict: Story) -> None:
+    """Strict: as soon as the silence is longer than WireGuard's keepalive interval."""
+    flows = begin(strict)
+    technician = strict.bed.host("technician")
+    (wan, *_) = technician.interfaces
+    technician.run(["ip", "link", "set", wan, "down"], check=True)
+    gone = time.monotonic()
+    try:
+        until(lambda: not wireguards(strict), 35, "the gateway to close")
+        assert 20 < time.monotonic() - gone < 30
+    finally:
+        technician.run(["ip", "link", "set", wan, "up"], check=True)
+        flows.stop()
+        strict.client.stop()
+    assert "rcd_gate" not in strict.bed.host("gateway").run(["nft", "list", "ruleset"]).stdout
