@@ -1,37 +1,36 @@
-"""The commands besides running: init, certificate, audit verify, users reset-password."""
+"""The commands besides running; those on the record are in cli_audit."""
 
 from __future__ import annotations
 
 import argparse
-import sqlite3
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from controld import store_audit, store_users
+from controld import cli_audit, store_audit, store_users
 from controld.codes import new_password
 from controld.config import ControldConfig, RelayConfig
 from controld.initialise import CONFIG_NAME, Wanted, initialise, issue_certificate
 from controld.passwords import Passwords
 from controld.records import Actor, Entry
-from controld.store_offline import OfflineStore
+from controld.store_offline import write_offline
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.config import load_config
 from rclib.runtime.errors import OperatorError
 from rclib.runtime.net import parse_endpoint
-from rclib.runtime.supervisor import EXIT_FAILED, EXIT_OK, tell_operator
+from rclib.runtime.supervisor import EXIT_OK, tell_operator
 from rclib.wire.audit import AuditAction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from controld.store import Tx
+    from controld.store_url import Database
 
 COMMANDS: Final = ("init", "certificate", "audit", "users")
-HELP: Final = "commands: init, certificate, audit verify, users reset-password (each with --help)"
+HELP: Final = "commands: init, certificate, audit, users (each with --help)"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -72,20 +71,6 @@ def _certificate(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _audit_verify(arguments: argparse.Namespace) -> int:
-    database = _database(arguments.config)
-    try:
-        verdict = store_audit.verify_file(database)
-    except sqlite3.Error as exc:
-        raise OperatorError(f"{database} cannot be read: {exc}") from None
-    if verdict.fault is not None:
-        _say(f"BROKEN at row {verdict.fault.seq}: {verdict.fault.reason}")
-        _say(f"The {verdict.rows} rows before it are as they were written.")
-        return EXIT_FAILED
-    _say(f"{verdict.rows} rows, unbroken; head {verdict.head.hex()}")
-    return EXIT_OK
-
-
 def _reset_password(arguments: argparse.Namespace) -> int:
     database = _database(arguments.config)
     password = new_password()
@@ -106,19 +91,14 @@ def _reset_password(arguments: argparse.Namespace) -> int:
         store_audit.append(tx, entry, wall_ms())
         return True
 
-    with closing(OfflineStore(database)) as store:
-        found = store.write(work)
-    if not found:
+    if not write_offline(database, work):
         raise OperatorError(f"there is no user called {arguments.name!r}")
     _say(f"One-time password of {arguments.name}: {password}")
     return EXIT_OK
 
 
-def _database(config: Path) -> Path:
-    database = config.parent / load_config(ControldConfig, config).database
-    if not database.is_file():
-        raise OperatorError(f"{database}: there is no such database; see `database` in {config}")
-    return database
+def _database(config: Path) -> Database:
+    return load_config(ControldConfig, config).database_in(config.parent)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,10 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     certificate.add_argument("--out", required=True, type=Path, metavar="DIR")
     certificate.set_defaults(command=_certificate)
 
-    audit = commands.add_parser("audit", help="check the record").add_subparsers(required=True)
-    verify = audit.add_parser("verify", help="walk the chain and name the first bad row")
-    verify.add_argument("--config", required=True, type=Path, metavar="FILE")
-    verify.set_defaults(command=_audit_verify)
+    cli_audit.add_commands(commands)
 
     users = commands.add_parser("users", help="help a user back in").add_subparsers(required=True)
     reset = users.add_parser("reset-password", help="set a one-time password; controld stopped")

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import msgspec
 
+from controld.store_url import Database, parse_database
 from rclib.runtime.config import Config
 from rclib.runtime.http_status import StatusConfig
 from rclib.runtime.net import Endpoint
-from rclib.runtime.secret import SecretBytes
+from rclib.runtime.secret import SecretBytes, SecretStr
 from rclib.wire.control import StunServer, StunServers, Url
 from rclib.wire.ids import RelayId
 
@@ -50,6 +51,19 @@ class TimesConfig(Config, frozen=True, kw_only=True):
     api_token_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 43_200
 
 
+class SyslogConfig(Config, frozen=True, kw_only=True):
+    """A syslog server that gets every row of the record (RFC 5424)."""
+
+    target: str
+    """tcp://HOST:PORT or tls://HOST:PORT."""
+    ca_file: Path | None = None
+    """Who vouches for the server; the system's authorities otherwise."""
+
+    def __post_init__(self) -> None:
+        if not self.target.startswith(("tcp://", "tls://")):
+            raise ValueError(f"{self.target!r} is not tcp://HOST:PORT or tls://HOST:PORT")
+
+
 class ControldConfig(Config, frozen=True, kw_only=True):
     """Everything the operator decides."""
 
@@ -60,17 +74,23 @@ class ControldConfig(Config, frozen=True, kw_only=True):
     """The port in remoteconnect: links, where it is not the one that is listened on."""
     insecure_http: bool = False
     """Plain HTTP, on loopback only: for a TLS proxy on the same machine, and for tests."""
-    database: Path = Path("controld.db")
+    database: str = "controld.db"
+    """A file beside this one, or postgresql://USER@HOST/NAME."""
+    database_password: SecretStr | None = None
     token_key: SecretBytes
     """Ed25519 private key (PEM) that signs the admissions to relays."""
+    audit_key: SecretBytes
+    """Ed25519 private key (PEM) that signs the heads of the record."""
     tls: TlsConfig = TlsConfig()
     relays: tuple[RelayConfig, ...] = ()
     stun: tuple[str, ...] = ()
     """STUN servers as host:port; both ends of a session ask all of them. At most four."""
     times: TimesConfig = TimesConfig()
+    syslog: SyslogConfig | None = None
     status: StatusConfig = StatusConfig()
 
     def __post_init__(self) -> None:
+        parse_database(self.database, self.database_password, Path())
         if self.insecure_http and not self.listen.host.is_loopback:
             raise ValueError(
                 f"insecure_http is for loopback only, and {self.listen} can be reached from "
@@ -80,6 +100,10 @@ class ControldConfig(Config, frozen=True, kw_only=True):
         names = [relay.id for relay in self.relays]
         if len(set(names)) != len(names):
             raise ValueError("two relays have the same id; relays tell each other apart by it")
+
+    def database_in(self, base: Path) -> Database:
+        """Where the database is; `base` is the configuration's directory."""
+        return parse_database(self.database, self.database_password, base)
 
     def stun_servers(self) -> tuple[StunServer, ...]:
         """Raises ValueError."""

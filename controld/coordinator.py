@@ -16,6 +16,7 @@ from controld.store_sessions import get_session, open_sessions_of_gateway
 from rclib.wire.audit import AuditAction
 from rclib.wire.control import (
     AuditBatch,
+    AuditHead,
     GatewayState,
     PathSignal,
     SessionAnswer,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from controld.admissions import Admissions
+    from controld.audit_notary import Notary
     from controld.config import TimesConfig
     from controld.link_hub import Hub
     from controld.records import LinkIdentity
@@ -55,7 +57,9 @@ class Coordinator:
         admissions: Admissions,
         times: TimesConfig,
         now_ms: Callable[[], int],
+        notary: Notary,
     ) -> None:
+        self._notary = notary
         self._store = store
         self._hub = hub
         self._admissions = admissions
@@ -85,6 +89,8 @@ class Coordinator:
                 await self._on_end(sender, body.session, body.reason)
             case GatewayState() if is_gateway:
                 await self._on_gateway_state(sender, body)
+            case AuditHead() if is_gateway:
+                await self._notary.compare(sender, body)
             case AuditBatch():
                 await self._on_audit(sender, body)
             case _:

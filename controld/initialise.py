@@ -10,7 +10,6 @@ import datetime as dt
 import os
 import shutil
 import tempfile
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,7 +31,8 @@ from controld.config import HostName, RelayConfig
 from controld.passwords import Passwords
 from controld.records import Entry
 from controld.roles import Role
-from controld.store_offline import OfflineStore
+from controld.store_offline import write_offline
+from controld.store_url import PostgresServer, SqliteFile
 from rclib.runtime.config_text import render_toml
 from rclib.runtime.errors import OperatorError, StartError
 from rclib.runtime.files import write_atomic
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from controld.store import Tx
+    from controld.store_url import Database
     from rclib.runtime.net import Endpoint
 
 CONFIG_NAME: Final = "controld.toml"
@@ -65,6 +66,10 @@ class Wanted:
     stun: Sequence[str]
     organisation: str
     admin: str
+    database: PostgresServer | None = None
+    """None: a file in the directory."""
+    database_password: Path | None = None
+    """The file that holds it."""
 
 
 def initialise(wanted: Wanted, now_ms: int) -> str:
@@ -127,27 +132,33 @@ def _fill(directory: Path, wanted: Wanted, now_ms: int) -> str:
     write_atomic(tls / "ca-key.pem", authority.key_pem)
     write_atomic(tls / "server.pem", certificate, _PUBLIC)
     write_atomic(tls / "server-key.pem", key)
-    signing = Ed25519PrivateKey.generate()
-    write_atomic(
-        directory / "token-key.pem",
-        signing.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-    )
-    write_atomic(
-        directory / "token-key.pub.pem",
-        signing.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-        _PUBLIC,
-    )
-    password = _fill_database(directory / "controld.db", wanted, now_ms)
+    for name in ("token-key", "audit-key"):
+        _write_signing_key(directory, name)
+    database = wanted.database or SqliteFile(directory / "controld.db")
+    password = _fill_database(database, wanted, now_ms)
     write_atomic(directory / CONFIG_NAME, _config_text(wanted).encode())
     return password
 
 
-def _fill_database(path: Path, wanted: Wanted, now_ms: int) -> str:
+def _write_signing_key(directory: Path, name: str) -> None:
+    key = Ed25519PrivateKey.generate()
+    write_atomic(
+        directory / f"{name}.pem",
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    write_atomic(directory / f"{name}.pub.pem", public, _PUBLIC)
+
+
+def _fill_database(database: Database, wanted: Wanted, now_ms: int) -> str:
     password = new_password()
-    path.touch(mode=0o600)
+    if isinstance(database, SqliteFile):
+        database.path.touch(mode=0o600)
     password_hash = Passwords().hash_now(password)
 
     def work(tx: Tx) -> None:
+        if store_users.has_organisations(tx):
+            raise InitError(f"{database} is in use; name an empty database")
         organisation = store_users.add_organisation(tx, wanted.organisation, now_ms)
         role = Role.ADMINISTRATOR
         admin = store_users.add_user(tx, organisation, wanted.admin, role, password_hash, now_ms)
@@ -158,8 +169,7 @@ def _fill_database(path: Path, wanted: Wanted, now_ms: int) -> str:
             entry = Entry(action=action, organisation=organisation, subject=subject)
             store_audit.append(tx, entry, now_ms)
 
-    with closing(OfflineStore(path)) as store:
-        store.write(work)
+    write_offline(database, work)
     return password
 
 
@@ -167,8 +177,9 @@ def _config_text(wanted: Wanted) -> str:
     document = {
         "host": wanted.host,
         "listen": str(wanted.listen),
-        "database": "controld.db",
+        **_database_keys(wanted),
         "token_key": "token-key.pem",
+        "audit_key": "audit-key.pem",
         "tls": {"certificate": "tls/server.pem", "key": "tls/server-key.pem"},
         "stun": list(wanted.stun),
         "relays": [{"id": relay.id, "url": relay.url} for relay in wanted.relays],
@@ -181,6 +192,20 @@ def _config_text(wanted: Wanted) -> str:
         "# Written by `controld init`. Other keys and their defaults: controld --check-config\n"
         + render_toml(document)
     )
+
+
+def _database_keys(wanted: Wanted) -> dict[str, str]:
+    match wanted.database:
+        case PostgresServer(url) if wanted.database_password is not None:
+            shown = url.set(drivername="postgresql", password=None)
+            return {
+                "database": shown.render_as_string(),
+                "database_password": str(wanted.database_password.absolute()),
+            }
+        case PostgresServer(url):
+            return {"database": url.set(drivername="postgresql").render_as_string()}
+        case _:
+            return {"database": "controld.db"}
 
 
 def _write_new(path: Path, data: bytes, mode: int = 0o600) -> None:

@@ -94,6 +94,13 @@ class Hub:
         if peer.link is not None:
             peer.link.transmit(Message(message, self._now_ms(), body))
 
+    def send_newest(self, endpoint: EndpointId, body: Body) -> None:
+        """Send a body that makes the unacknowledged ones of its kind untrue; only if linked."""
+        peer = self._peers.get(endpoint)
+        if peer is not None and peer.link is not None:
+            peer.outbox.discard(type(body))
+            self.send(endpoint, body)
+
     def close(self, endpoint: EndpointId, reason: LinkRefusal, detail: str) -> None:
         """Close an endpoint's link, if there is one."""
         peer = self._peers.get(endpoint)
@@ -109,7 +116,7 @@ class Hub:
         return peer is not None and peer.link is not None
 
     def linked(self) -> Iterator[EndpointId]:
-        return (endpoint for endpoint, peer in self._peers.items() if peer.link is not None)
+        return iter([e for e, peer in self._peers.items() if peer.link is not None])
 
     def gone_since_ms(self, endpoint: EndpointId) -> int | None:
         """Since when an endpoint has no link; None while it has. Before our start nobody had."""

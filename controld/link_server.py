@@ -121,6 +121,8 @@ class LinkServer:
         gauge.inc()
         try:
             await self._record(AuditAction.LINK_OPENED, identity, link)
+            if identity.user is None:
+                await self._services.notary.greet(identity.endpoint)
             await self._converse(link, identity, peer)
         except StoreUnavailableError as exc:
             # Not acknowledged, so it comes again on the next link.

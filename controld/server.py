@@ -11,6 +11,8 @@ from aiohttp import web
 from controld import api_audit, api_endpoints, api_login, api_sessions, api_users
 from controld.admissions import Admissions
 from controld.api import MAX_BODY_BYTES, REQUEST_S, Route, add_routes
+from controld.audit_notary import SIGNING_FAILED, Notary, load_log_key
+from controld.audit_syslog import Forwarder, Target
 from controld.coordinator import Coordinator
 from controld.link_hub import Hub
 from controld.link_server import LinkServer
@@ -19,10 +21,10 @@ from controld.passwords import Passwords
 from controld.portal import account_pages, gateway_pages, people_pages, session_pages
 from controld.portal.frame import Frame, Page
 from controld.services import Services
-from controld.store import Store
+from controld.store import Store, StoreUnavailableError
 from controld.sweeper import Sweeper
 from rclib.runtime.clock import wall_ms
-from rclib.runtime.errors import bind_error
+from rclib.runtime.errors import ConfigError, bind_error
 from rclib.runtime.net import endpoint_of
 from rclib.runtime.tlsfiles import server_context
 from rclib.wire.control import LinkRefusal
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
 
-    from controld.config import ControldConfig
+    from controld.config import ControldConfig, SyslogConfig
     from rclib.runtime.net import Endpoint
     from rclib.runtime.service import Context
 
@@ -64,10 +66,18 @@ async def run(config: ControldConfig, ctx: Context) -> None:
     """Run until asked to stop."""
     async with open_server(config, ctx) as server:
         await ctx.serve_status(config.status)
-        sweeping = ctx.tasks.create_task(server.sweeper.run(ctx.healthy))
+        tasks = [
+            ctx.tasks.create_task(server.sweeper.run(ctx.healthy)),
+            ctx.tasks.create_task(server.services.notary.run()),
+        ]
+        if config.syslog is not None:
+            target = _syslog_target(config.syslog, ctx)
+            forwarder = Forwarder(server.services.store, target, config.host, ctx.log)
+            tasks.append(ctx.tasks.create_task(forwarder.run()))
         ctx.ready(f"serving on {server.endpoint}")
         await ctx.stopping.wait()
-        sweeping.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 @asynccontextmanager
@@ -86,17 +96,21 @@ async def open_server(
     async with AsyncExitStack() as undo:
         tls = None if config.insecure_http else _tls(config, base)
         admissions = Admissions(config.token_key, config.relays, config.stun_servers())
-        store = await Store.open(base / config.database)
+        log_key = load_log_key(config.audit_key)
+        store = await Store.open(config.database_in(base))
         undo.push_async_callback(store.close)
         hub = Hub(now_ms, ctx.log)
         metrics = Metrics(ctx.metrics)
-        coordinator = Coordinator(store, hub, admissions, config.times, now_ms)
+        notary = Notary(store, hub, log_key, now_ms, ctx.log)
+        undo.push_async_callback(_sign_last, notary, ctx)
+        coordinator = Coordinator(store, hub, admissions, config.times, now_ms, notary)
         services = Services(
             config=config,
             store=store,
             hub=hub,
             admissions=admissions,
             coordinator=coordinator,
+            notary=notary,
             passwords=passwords or Passwords(),
             metrics=metrics,
             now_ms=now_ms,
@@ -118,6 +132,22 @@ async def open_server(
         services.public_port = config.public_port or endpoint.port
         undo.callback(hub.close_all, LinkRefusal.SHUTTING_DOWN, "controld is restarting")
         yield Server(services, sweeper, endpoint)
+
+
+def _syslog_target(config: SyslogConfig, ctx: Context) -> Target:
+    try:
+        ca_file = config.ca_file and (ctx.config_dir or Path()) / config.ca_file
+        return Target(config.target, ca_file)
+    except (ValueError, OSError) as exc:
+        raise ConfigError(str(exc), key="syslog") from None
+
+
+async def _sign_last(notary: Notary, ctx: Context) -> None:
+    """Once nobody writes any more: the gateways get this head after the next start."""
+    try:
+        await notary.look(is_last=True)
+    except StoreUnavailableError as exc:
+        ctx.log.error(SIGNING_FAILED, reason=str(exc))  # noqa: TRY400 -- not stdlib's logger
 
 
 def _application(services: Services) -> web.Application:

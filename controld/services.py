@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from controld.admissions import Admissions
+    from controld.audit_notary import Notary
     from controld.config import ControldConfig
     from controld.coordinator import Coordinator
     from controld.link_hub import Hub
@@ -27,6 +28,7 @@ class Services:
     hub: Hub
     admissions: Admissions
     coordinator: Coordinator
+    notary: Notary
     passwords: Passwords
     metrics: Metrics
     now_ms: Callable[[], int]

@@ -1,41 +1,44 @@
-"""Writing and reading the record. Numbers and hashes are given in the writing transaction."""
+"""Writing and reading the record. Numbers and hashes are given in the writing transaction.
+
+Texts are stored in their `visible` spelling: whatever shows the record later, on whatever
+screen, nothing in it can begin a line, steer a terminal or turn the order of reading around.
+"""
 
 from __future__ import annotations
 
-import sqlite3
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import func, insert, select
 
-from controld.audit_chain import GENESIS, Record, Verdict, chain_hash, verify_chain
+from controld.audit_chain import GENESIS, Record, chain_hash
+from controld.audit_text import visible
 from controld.records import Actor
 from controld.store_schema import audit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import RowMapping
 
     from controld.records import Entry
     from controld.store import Tx
     from rclib.wire.audit import AuditEvent
-    from rclib.wire.ids import EndpointId, OrganisationId
+    from rclib.wire.ids import EndpointId, OrganisationId, SessionId
 
 _FIELDS = tuple(Record.__struct_fields__)
+_COLUMNS = (*(audit.c[name] for name in _FIELDS), audit.c.hash)
 
 
 def append(tx: Tx, entry: Entry, now_ms: int) -> None:
     """Put one entry on record, in the transaction of the change it states."""
-    _append(
-        tx,
-        at_ms=now_ms,
-        organisation=entry.organisation,
-        actor=entry.actor,
-        action=entry.action.value,
-        session=entry.session,
-        subject=entry.subject,
-        detail=entry.detail or {},
-    )
+    append_all(tx, [(entry, now_ms)])
+
+
+def append_all(tx: Tx, entries: Iterable[tuple[Entry, int]]) -> None:
+    """Put entries on record, each with its time (UTC ms), in their order."""
+    _append(tx, [_of_entry(entry, now_ms) for entry, now_ms in entries])
 
 
 def append_uploaded(
@@ -50,30 +53,38 @@ def append_uploaded(
     A repetition changes nothing. An event whose predecessors never came is stored with the
     number of those missing.
     """
-    stored = 0
-    for item in sorted(events, key=lambda event: event.seq):
-        newest = newest_uploaded(tx, endpoint)
-        known = select(audit.c.seq).where(
-            audit.c.endpoint == endpoint, audit.c.endpoint_seq == item.seq
-        )
-        if item.seq <= newest and tx.execute(known).first() is not None:
+    in_order = sorted(events, key=lambda event: event.seq)
+    newest = newest_uploaded(tx, endpoint)
+    asked = [event.seq for event in in_order if event.seq <= newest]
+    query = select(audit.c.endpoint_seq).where(
+        audit.c.endpoint == endpoint, audit.c.endpoint_seq.in_(asked)
+    )
+    known = set(tx.scalars(query)) if asked else set()
+    drafts = []
+    for item in in_order:
+        if item.seq in known:
             continue
-        _append(
-            tx,
-            at_ms=now_ms,
-            organisation=organisation,
-            actor=Actor(endpoint, item.actor),
-            action=item.action.value,
-            session=item.session,
-            subject="",
-            detail=item.detail,
-            endpoint=endpoint,
-            endpoint_seq=item.seq,
-            endpoint_at_ms=item.at_ms,
-            endpoint_gap=max(0, item.seq - newest - 1),
+        drafts.append(
+            _draft(
+                at_ms=now_ms,
+                organisation=organisation,
+                actor=Actor(endpoint, item.actor),
+                action=item.action.value,
+                session=item.session,
+                subject="",
+                detail=item.detail,
+            )
+            | {
+                "endpoint": endpoint,
+                "endpoint_seq": item.seq,
+                "endpoint_at_ms": item.at_ms,
+                "endpoint_gap": max(0, item.seq - newest - 1),
+            }
         )
-        stored += 1
-    return stored
+        known.add(item.seq)
+        newest = max(newest, item.seq)
+    _append(tx, drafts)
+    return len(drafts)
 
 
 def newest_uploaded(tx: Tx, endpoint: EndpointId) -> int:
@@ -90,40 +101,87 @@ def page(tx: Tx, organisation: OrganisationId, after: int, limit: int) -> Sequen
         .order_by(audit.c.seq)
         .limit(limit)
     )
-    return [Record(**row) for row in tx.execute(query).mappings()]
+    return [_record(row) for row in tx.execute(query).mappings()]
 
 
-def verify_file(path: Path) -> Verdict:
-    """Walk the chain of a database, also of a running controld's; blocks; OSError, sqlite3.Error.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which part of the record; None: not limited."""
 
-    Reads by plain sqlite3, read-only: an auditor's check needs nothing of the store's own code.
-    """
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        return verify_chain(_rows(connection))
-    finally:
-        connection.close()
-
-
-def _rows(connection: sqlite3.Connection) -> Iterator[tuple[Record, bytes]]:
-    columns = ", ".join(_FIELDS)
-    query = f"SELECT {columns}, hash FROM audit ORDER BY seq"  # noqa: S608 -- names of our own
-    for row in connection.execute(query):
-        yield Record(**dict(zip(_FIELDS, row[:-1], strict=True))), row[-1]
+    organisation: OrganisationId | None = None
+    session: SessionId | None = None
+    from_ms: int | None = None
+    """Inclusive."""
+    until_ms: int | None = None
+    """Exclusive."""
 
 
-def _append(tx: Tx, *, actor: Actor, detail: dict[str, str], **columns: Any) -> None:  # noqa: ANN401 -- Record checks the rest
-    head = tx.execute(
-        select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
-    ).first()
-    seq, previous = (head.seq, head.hash) if head is not None else (0, GENESIS)
-    record = Record(
-        seq=seq + 1,
-        actor=actor.id,
-        actor_name=actor.name,
-        source=actor.source,
-        detail=msgspec.json.encode(detail, order="sorted").decode(),
-        **columns,
+def select_rows(
+    tx: Tx, wanted: Wanted, after: int = 0, limit: int = 1000
+) -> Sequence[tuple[Record, bytes]]:
+    """Rows behind `after` in their order, each with its stored hash."""
+    query = select(*_COLUMNS).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
+    if wanted.organisation is not None:
+        query = query.where(audit.c.organisation == wanted.organisation)
+    if wanted.session is not None:
+        query = query.where(audit.c.session == wanted.session)
+    if wanted.from_ms is not None:
+        query = query.where(audit.c.at_ms >= wanted.from_ms)
+    if wanted.until_ms is not None:
+        query = query.where(audit.c.at_ms < wanted.until_ms)
+    return [(_record(row), row["hash"]) for row in tx.execute(query).mappings()]
+
+
+def each_row(tx: Tx, wanted: Wanted) -> Iterator[tuple[Record, bytes]]:
+    """All of them, a portion at a time."""
+    after = 0
+    while portion := select_rows(tx, wanted, after):
+        yield from portion
+        after = portion[-1][0].seq
+
+
+def _of_entry(entry: Entry, now_ms: int) -> dict[str, Any]:
+    return _draft(
+        at_ms=now_ms,
+        organisation=entry.organisation,
+        actor=entry.actor,
+        action=entry.action.value,
+        session=entry.session,
+        subject=entry.subject,
+        detail=entry.detail or {},
     )
-    values = {name: getattr(record, name) for name in _FIELDS}
-    tx.execute(insert(audit).values(**values, hash=chain_hash(previous, record)))
+
+
+def _draft(
+    *, actor: Actor, detail: Mapping[str, str], subject: str, **columns: object
+) -> dict[str, Any]:
+    shown = {visible(key): visible(value) for key, value in detail.items()}
+    return {
+        **columns,
+        "actor": visible(actor.id),
+        "actor_name": visible(actor.name),
+        "source": visible(actor.source),
+        "subject": visible(subject),
+        "detail": msgspec.json.encode(shown, order="sorted").decode(),
+    }
+
+
+def _append(tx: Tx, drafts: Sequence[dict[str, Any]]) -> None:
+    """Number, chain and insert; the transaction is the only one that writes at this moment."""
+    if not drafts:
+        return
+    newest = select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)
+    head = tx.execute(newest).first()
+    seq, previous = (head.seq, head.hash) if head is not None else (0, GENESIS)
+    rows = []
+    for draft in drafts:
+        seq += 1
+        record = Record(seq=seq, **draft)
+        previous = chain_hash(previous, record)
+        values: dict[str, Any] = {name: getattr(record, name) for name in _FIELDS}
+        rows.append(values | {"hash": previous})
+    tx.execute(insert(audit), rows)
+
+
+def _record(row: RowMapping) -> Record:
+    return Record(**{name: row[name] for name in _FIELDS})

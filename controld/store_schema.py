@@ -30,6 +30,9 @@ metadata: Final = MetaData(
     }
 )
 
+SEQUENCE: Final = BigInteger().with_variant(Integer(), "sqlite")
+"""SQLite makes its row number of an INTEGER key only, and that one has 64 bits there."""
+
 organisations: Final = Table(
     "organisations",
     metadata,
@@ -56,7 +59,7 @@ users: Final = Table(
 login_attempts: Final = Table(
     "login_attempts",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", SEQUENCE, primary_key=True),
     Column("name_digest", LargeBinary, nullable=False),  # made-up names cost 32 bytes each
     Column("at_ms", BigInteger, nullable=False),
     Index("ix_login_attempts_name_digest", "name_digest", "at_ms"),
@@ -224,7 +227,7 @@ audit: Final = Table(
     "audit",
     metadata,
     # Assigned by the store, gap-free; the database's own counters skip after a rollback.
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("organisation", Text, ForeignKey("organisations.id")),
     Column("actor", Text, nullable=False),
@@ -241,4 +244,22 @@ audit: Final = Table(
     Column("hash", LargeBinary, nullable=False),
     UniqueConstraint("endpoint", "endpoint_seq"),
     Index("ix_audit_organisation", "organisation", "seq"),
+    Index("ix_audit_session", "session", "seq"),
+)
+
+audit_heads: Final = Table(
+    "audit_heads",
+    metadata,
+    Column("seq", SEQUENCE, ForeignKey("audit.seq"), primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("log_key", LargeBinary, nullable=False),
+    Column("chain_hash", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+
+audit_forwards: Final = Table(  # how far the record has gone to a syslog server
+    "audit_forwards",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
 )

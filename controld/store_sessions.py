@@ -137,6 +137,20 @@ def unfinished_sessions_of_device(tx: Tx, device: DeviceId) -> Sequence[Session]
     return _sessions(tx, (sessions.c.state != SessionState.ENDED.value) & uses)
 
 
+def sessions_between(
+    tx: Tx, from_ms: int, until_ms: int, organisation: OrganisationId | None
+) -> Sequence[Session]:
+    """Sessions that were open at some moment of [from, until), by their own times."""
+    touched = (
+        (sessions.c.started_ms < until_ms)
+        & or_(sessions.c.ended_ms.is_(None), sessions.c.ended_ms >= from_ms)
+        & sessions.c.started_ms.is_not(None)
+    )
+    if organisation is not None:
+        touched = touched & (sessions.c.organisation == organisation)
+    return _sessions(tx, touched)
+
+
 def taken_link_pairs(tx: Tx) -> frozenset[int]:
     query = select(sessions.c.link_pair).where(_OPEN, sessions.c.link_pair.is_not(None))
     return frozenset(tx.scalars(query))

@@ -32,6 +32,10 @@ def add_organisation(tx: Tx, name: str, now_ms: int) -> OrganisationId:
     return organisation
 
 
+def has_organisations(tx: Tx) -> bool:
+    return tx.execute(select(organisations.c.id).limit(1)).first() is not None
+
+
 def organisation_name(tx: Tx, organisation: OrganisationId) -> str:
     query = select(organisations.c.name).where(organisations.c.id == organisation)
     return str(tx.execute(query).scalar_one())

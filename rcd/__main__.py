@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rcd.access_store import AccessStore, boot_id
+from rcd.audit_heads import AuditHeads
 from rcd.config import DEFAULT_PATH, RcdConfig
 from rcd.daemon import Daemon
 from rcd.journal import Journal
@@ -34,10 +35,17 @@ async def run(config: RcdConfig, ctx: Context) -> None:
     if access.damage:
         ctx.log.error("access_state_damaged", reason=access.damage, effect="OFF")
     journal = Journal(state, identity)
-    records = Records(AuditSpool(state / "audit.spool"), journal, ctx.log)
+    heads = AuditHeads(state / "audit-heads.jsonl")
+    records = Records(AuditSpool(state / "audit.spool"), journal, heads, ctx.log)
     pins = Pins(state / "pins.json")
     daemon = Daemon(
-        config, ctx, identity=identity, access=access, records=records, pins=pins, tls=tls
+        config,
+        ctx,
+        identity=identity,
+        access=access,
+        records=records,
+        pins=pins,
+        tls=tls,
     )
     daemon.enrolment = load_enrolment(state)
     await ctx.serve_status(config.status)

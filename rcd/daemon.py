@@ -36,6 +36,7 @@ from rclib.wire.access import AccessMode
 from rclib.wire.audit import AuditAction
 from rclib.wire.control import (
     AuditBatch,
+    AuditHead,
     Body,
     GatewayState,
     LeaseRenewal,
@@ -257,8 +258,10 @@ class Daemon:
         self.tunnels.control_link_is(up=True)
         self._records.stored(welcome.audit_seq)
         if self._link is not None:
-            self._link.discard(AuditBatch, GatewayState, PathSignal)
+            self._link.discard(AuditBatch, AuditHead, GatewayState, PathSignal)
         self._tell_state()
+        if self._records.heads.newest is not None:
+            self._tell(self._records.heads.newest)
         self._records.begin_upload(self._tell)
 
     def link_down(self, detail: str) -> None:
@@ -281,6 +284,8 @@ class Daemon:
                 self.tunnels.signalled(session, payload)
             case SessionEnd(session, reason):
                 self._do([*self.releases.withdrawn(session), *self.sessions.end(session, reason)])
+            case AuditHead():
+                self._records.keep_head(body)
             case _:
                 # A newer control plane may say more; nothing unknown has an effect here.
                 self._ctx.log.warning("message_ignored", kind=type(body).__name__)

@@ -46,6 +46,7 @@ class AuditAction(StrEnum):
     LINK_OPENED = "link_opened"
     LINK_REFUSED = "link_refused"
     LINK_CLOSED = "link_closed"
+    AUDIT_HEAD_CONFLICT = "audit_head_conflict"
     # The gateway.
     GATEWAY_STARTED = "gateway_started"
     ACCESS_CHANGED = "access_changed"
@@ -62,6 +63,7 @@ class AuditAction(StrEnum):
     FLOW_RECORDED = "flow_recorded"
     PACKETS_REFUSED = "packets_refused"
     RULESET_MISMATCH = "ruleset_mismatch"
+    AUDIT_HEAD_REFUSED = "audit_head_refused"
     AMS_LOGIN_SUCCEEDED = "ams_login_succeeded"
     AMS_LOGIN_FAILED = "ams_login_failed"
     AMS_PASSWORD_CHANGED = "ams_password_changed"  # noqa: S105 - the name of an event

@@ -18,6 +18,7 @@ from rclib.wire.audit import MAX_BATCH, AuditEvent
 from rclib.wire.codec import Struct, decode_json
 from rclib.wire.errors import DecodeError
 from rclib.wire.ids import (
+    ChainHash,
     ClientId,
     EndpointId,
     GatewayId,
@@ -266,6 +267,25 @@ class AuditBatch(Struct, frozen=True, tag="audit_batch"):
     events: Annotated[tuple[AuditEvent, ...], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
 
 
+# Bodies: gateway ⇄ controld.
+
+
+class AuditHead(Struct, frozen=True, tag="audit_head"):
+    """How far controld's record reaches, signed; a gateway keeps it and says it back on each link.
+
+    A record that is cut off or exchanged later does not fit what the gateways keep.
+    """
+
+    log_key: IdentityKey
+    """Of the record, not of controld's links; the first one a gateway hears is pinned."""
+    seq: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    at_ms: Milliseconds
+    chain_hash: ChainHash
+    """Of row `seq`."""
+    signature: Signature
+    """Over `audit_head_statement`, by `log_key`."""
+
+
 # Bodies: client ⇄ controld.
 
 
@@ -316,6 +336,7 @@ Body = (
     | SessionProgress
     | SessionEnded
     | AuditBatch
+    | AuditHead
     | TicketRedeem
     | SessionGrant
     | PathSignal

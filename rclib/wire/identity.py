@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from rclib.wire.ids import EndpointId, IdentityKey, Nonce, RelayId, SessionId, TunnelKey
+    from rclib.wire.ids import (
+        ChainHash,
+        EndpointId,
+        IdentityKey,
+        Nonce,
+        RelayId,
+        SessionId,
+        TunnelKey,
+    )
     from rclib.wire.session import Target
 
 FINGERPRINT_BYTES = 20
@@ -50,6 +58,7 @@ class Domain(StrEnum):
     JOURNAL = "remoteconnect/1 gateway's journal"
     PATH_SIGNAL = "remoteconnect/1 path signal"
     CHECK_PHRASE = "remoteconnect/1 check phrase"
+    AUDIT_HEAD = "remoteconnect/1 head of the record"
 
 
 def statement(domain: Domain, *fields: bytes) -> bytes:
@@ -134,3 +143,10 @@ def release_statement(
 def signal_statement(session: SessionId, side: Side, payload: bytes) -> bytes:
     """One end's word to the other about their path."""
     return statement(Domain.PATH_SIGNAL, session.encode(), side.value.encode(), payload)
+
+
+def audit_head_statement(seq: int, at_ms: int, chain_hash: ChainHash) -> bytes:
+    """Controld vouches that row `seq` of its record has this hash, and so has all before it."""
+    return statement(
+        Domain.AUDIT_HEAD, seq.to_bytes(8, "big"), at_ms.to_bytes(8, "big"), chain_hash
+    )

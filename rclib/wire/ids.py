@@ -34,6 +34,8 @@ TunnelKey = NewType("TunnelKey", Annotated[bytes, msgspec.Meta(min_length=32, ma
 """X25519 public key of one WireGuard interface; it lives as long as one session."""
 Signature = NewType("Signature", Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)])
 """Ed25519 signature over an `rclib.wire.identity.statement`."""
+ChainHash = NewType("ChainHash", Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)])
+"""SHA-256 over the record up to one of its rows."""
 Nonce = NewType("Nonce", Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)])
 
 

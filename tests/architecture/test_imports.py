@@ -31,6 +31,11 @@ IMPURE = frozenset(
 )
 PURE = (
     "rclib.wire",
+    "controld.audit_chain",
+    "controld.audit_export",
+    "controld.audit_heads",
+    "controld.audit_incident",
+    "controld.audit_text",
     "rcd.sessions",
     "rcd.releases",
     "rcd.commands",

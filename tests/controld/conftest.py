@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 import ssl
 from collections import deque
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -24,7 +24,8 @@ from controld.config import ControldConfig, RelayConfig
 from controld.initialise import CONFIG_NAME, Wanted, initialise
 from controld.passwords import Passwords
 from controld.server import open_server
-from controld.store_offline import OfflineStore
+from controld.store_offline import write_offline
+from controld.store_url import SqliteFile
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.config import load_config
 from rclib.runtime.net import parse_endpoint
@@ -33,6 +34,7 @@ from rclib.wire.access import AccessMode
 from rclib.wire.control import (
     LINK_VERSION,
     Ack,
+    AuditHead,
     Body,
     EnrolRequest,
     GatewayState,
@@ -66,13 +68,15 @@ from rclib.wire.ids import (
     Signature,
     TunnelKey,
 )
+from testbed.postgres import find_postgres, running_postgres
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from controld.server import Server
     from controld.store import Tx
+    from testbed.postgres import Postgres
 
 F = TypeVar("F", bound=LinkFrame)
 M = TypeVar("M", bound=Body)
@@ -103,8 +107,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         assert admin is not None
         store_users.set_password(tx, admin.id, CHEAP.hash_now(password), must_change=True)
 
-    with closing(OfflineStore(directory / "controld.db")) as store:
-        store.write(cheapen)
+    write_offline(SqliteFile(directory / "controld.db"), cheapen)
     return directory, password
 
 
@@ -116,6 +119,15 @@ def data(template: tuple[Path, str], tmp_path: Path) -> Path:
 @pytest.fixture
 def one_time_password(template: tuple[Path, str]) -> str:
     return template[1]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real server, one for all tests; each takes a database of its own."""
+    if find_postgres() is None:
+        pytest.skip("PostgreSQL is not installed")
+    with running_postgres() as server:
+        yield server
 
 
 class Clock:
@@ -287,7 +299,20 @@ class End:
         return message.body
 
     async def message(self) -> Message:
-        """The next message, unacknowledged; Acks of our own are passed over."""
+        """The next message, unacknowledged; Acks of our own and heads are passed over."""
+        while isinstance((message := await self._message()).body, AuditHead):
+            await self.put(Ack(message.id))
+        return message
+
+    async def head(self) -> AuditHead:
+        """The next head of the record that a gateway is given; nothing may come before."""
+        message = await self._message()
+        assert isinstance(message, Message), message
+        assert isinstance(message.body, AuditHead), message.body
+        await self.put(Ack(message.id))
+        return message.body
+
+    async def _message(self) -> Message:
         if self.heard:
             return self.heard.popleft()
         while isinstance(frame := await self.any_frame(), Ack):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,7 +7,8 @@ import pytest
 from controld import store_users
 from controld.roles import Action, Role, Scope, scope_of
 from controld.server import LINK_PATH, ROUTES
-from controld.store_offline import OfflineStore
+from controld.store_offline import write_once
+from controld.store_url import SqliteFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,14 +88,13 @@ class TestForeignOrganisation:
     @pytest.fixture
     async def foreign(self, data: Path, open_world: Callable[..., Any]) -> Any:  # noqa: ANN401
         password_hash = _hash("one time only")
-        with closing(OfflineStore(data / "controld.db")) as store:
 
-            def work(tx: Any) -> None:  # noqa: ANN401 -- a transaction
-                other = store_users.add_organisation(tx, "Plant Two", 1)
-                role = Role.ADMINISTRATOR
-                store_users.add_user(tx, other, "eve", role, password_hash, 1)
+        def work(tx: Any) -> None:  # noqa: ANN401 -- a transaction
+            other = store_users.add_organisation(tx, "Plant Two", 1)
+            role = Role.ADMINISTRATOR
+            store_users.add_user(tx, other, "eve", role, password_hash, 1)
 
-            store.write(work)
+        await write_once(SqliteFile(data / "controld.db"), work)
         async with open_world() as world:
             yield world, await world.anyone.first_login("eve", "one time only")
 

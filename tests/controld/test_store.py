@@ -2,28 +2,44 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
-import sqlite3
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import text
 
-from controld import store_audit, store_endpoints, store_migrate, store_sqlite, store_users
+from controld import (
+    store_audit,
+    store_endpoints,
+    store_heads,
+    store_migrate,
+    store_sqlite,
+    store_users,
+)
+from controld.audit_chain import verify_chain
+from controld.audit_heads import sign_head
+from controld.errors import InvalidError
 from controld.records import Entry
 from controld.store import Store, StoreUnavailableError
+from controld.store_audit import Wanted
 from controld.store_schema import metadata
+from controld.store_url import SqliteFile, parse_database
 from rclib.runtime.errors import StartError
 from rclib.wire.audit import AuditAction
-from rclib.wire.ids import EndpointId
+from rclib.wire.ids import ChainHash, EndpointId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from controld.store import Tx
+    from controld.store_url import Database
+    from testbed.postgres import Postgres
 
 ENTRY = Entry(action=AuditAction.LOGIN_FAILED, organisation=None)
 GATEWAY = EndpointId("gwy_" + "a" * 16)
@@ -37,8 +53,30 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
-    opened = await Store.open(path)
+def file(path: Path) -> SqliteFile:
+    return SqliteFile(path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """An empty database of each kind: the same tests for both."""
+    if request.param == "sqlite":
+        found: Database = request.getfixturevalue("file")
+    else:
+        found = request.getfixturevalue("postgres").new_database()
+    return found
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[Store]:
+    opened = await Store.open(database)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def file_store(file: SqliteFile) -> AsyncIterator[Store]:
+    opened = await Store.open(file)
     yield opened
     await opened.close()
 
@@ -130,21 +168,34 @@ async def test_a_code_is_worthless_when_its_time_is_over(store: Store) -> None:
     assert not await store.write(lambda tx: store_endpoints.spend_code(tx, "code", 100))
 
 
-@pytest.mark.parametrize("sql", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE audit SET actor = 'x'",
+        "DELETE FROM audit",
+        "UPDATE audit_heads SET at_ms = 0",
+        "DELETE FROM audit_heads",
+    ],
+)
 async def test_the_record_refuses_to_be_changed(store: Store, sql: str) -> None:
-    await store.write(lambda tx: store_audit.append(tx, ENTRY, 1))
+    def sign(tx: Tx) -> None:
+        store_audit.append(tx, ENTRY, 1)
+        store_heads.add_head(tx, head)
+
+    head = sign_head(Ed25519PrivateKey.generate(), 1, ChainHash(bytes(32)), 1)
+    await store.write(sign)
     with pytest.raises(Exception, match="cannot be changed"):
         await store.write(lambda tx: tx.execute(text(sql)))
     assert await store.read(rows) == 1
 
 
 async def test_readers_cannot_write(store: Store) -> None:
-    with pytest.raises(StoreUnavailableError, match="readonly"):
+    with pytest.raises(StoreUnavailableError, match=r"read-?only"):
         await store.read(lambda tx: store_audit.append(tx, ENTRY, 1))
 
 
-async def test_a_full_disk_changes_nothing_and_heals(store: Store) -> None:
-    await store.write(lambda tx: store_audit.append(tx, ENTRY, 1))
+async def test_a_full_disk_changes_nothing_and_heals(file_store: Store) -> None:
+    await file_store.write(lambda tx: store_audit.append(tx, ENTRY, 1))
 
     def limit(tx: Tx) -> None:
         pages = tx.scalar(text("PRAGMA page_count"))
@@ -154,65 +205,107 @@ async def test_a_full_disk_changes_nothing_and_heals(store: Store) -> None:
         for _ in range(500):
             store_audit.append(tx, ENTRY, 1)
 
-    await store.write(limit)
+    await file_store.write(limit)
     with pytest.raises(StoreUnavailableError, match="full"):
-        await store.write(fill)
-    await store.write(lambda tx: tx.execute(text("PRAGMA max_page_count = 1000000")).close())
-    assert await store.read(rows) == 1
-    await store.write(fill)
-    assert await store.read(rows) == 501
+        await file_store.write(fill)
+    await file_store.write(lambda tx: tx.execute(text("PRAGMA max_page_count = 1000000")).close())
+    assert await file_store.read(rows) == 1
+    await file_store.write(fill)
+    assert await file_store.read(rows) == 501
 
 
-async def test_a_second_controld_is_kept_out(store: Store, path: Path) -> None:
+async def test_a_second_controld_is_kept_out(file_store: Store, file: SqliteFile) -> None:
     with pytest.raises(StartError, match="in use by another controld"):
-        await Store.open(path)
+        await Store.open(file)
 
 
 async def test_a_missing_database_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="controld init"):
-        await Store.open(tmp_path / "none.db")
+        await Store.open(SqliteFile(tmp_path / "none.db"))
 
 
-def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
-    path.write_bytes(b"x" * 8192)
+async def test_a_server_that_is_not_there_is_named(postgres: Postgres) -> None:
+    with pytest.raises(StartError, match="does not exist"):
+        await Store.open(postgres.database("missing"))
+    nowhere = parse_database("postgresql://controld@/x?host=/nonexistent", None, postgres.directory)
+    with pytest.raises(StartError, match="is the server running"):
+        await Store.open(nowhere)
+
+
+async def test_a_server_that_may_lose_commits_is_refused(postgres: Postgres) -> None:
+    server = postgres.new_database()
+    store = await Store.open(server)
+    name = server.url.database
+    set_off = text(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    await store.write(lambda tx: tx.execute(set_off).close())
+    await store.close()
+    with pytest.raises(StartError, match="synchronous_commit is off"):
+        await Store.open(server)
+
+
+async def test_a_file_that_is_no_database_is_refused(file: SqliteFile) -> None:
+    file.path.write_bytes(b"x" * 8192)
     with pytest.raises(StartError, match="cannot be brought up to date"):
-        store_migrate.migrate(path)
+        await store_migrate.migrate(file)
 
 
 async def test_a_setting_that_does_not_take_keeps_controld_from_starting(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    file: SqliteFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An existing database keeps its encoding, as one on a network share keeps its journal mode.
-    store_migrate.migrate(path)
+    await store_migrate.migrate(file)
     monkeypatch.setitem(store_sqlite.PRAGMAS, "encoding", "'UTF-16le'")
     with pytest.raises(StartError, match="encoding is UTF-8"):
-        await Store.open(path)
+        await Store.open(file)
 
 
-async def test_a_newer_schema_is_refused(path: Path) -> None:
-    store_migrate.migrate(path)
-    with contextlib.closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE alembic_version SET version_num = '9999'")
+async def test_a_newer_schema_is_refused(database: Database) -> None:
+    store = await Store.open(database)
+    newer = text("UPDATE alembic_version SET version_num = '9999'")
+    await store.write(lambda tx: tx.execute(newer).close())
+    await store.close()
     with pytest.raises(StartError, match="newer release"):
-        await Store.open(path)
+        await Store.open(database)
 
 
-def test_the_migrations_build_the_schema_the_code_uses(path: Path) -> None:
-    store_migrate.migrate(path)
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, metadata) == []
-    engine.dispose()
+async def test_the_migrations_build_the_schema_the_code_uses(store: Store) -> None:
+    def differences(tx: Tx) -> list[object]:
+        context = MigrationContext.configure(tx, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    assert await store.read(differences) == []
 
 
-async def test_verify_walks_a_stored_chain(store: Store, path: Path) -> None:
-    for _ in range(3):
+async def test_text_that_no_database_can_hold_is_the_callers_fault(store: Store) -> None:
+    def work(tx: Tx) -> None:
+        store_audit.append(tx, replace(ENTRY, subject="a\x00\r\n\u202e"), 1)
+
+    await store.write(work)  # in the record it is spelt out
+    (row,) = await store.read(lambda tx: list(store_audit.each_row(tx, Wanted())))
+    assert row[0].subject == r"a\u{0}\u{d}\u{a}\u{202e}"
+    with contextlib.suppress(InvalidError):  # SQLite takes it
+        assert await store.read(lambda tx: store_users.find_user_by_name(tx, "\x00")) is None
+
+
+async def test_writers_in_two_processes_make_one_chain(postgres: Postgres) -> None:
+    server = postgres.new_database()
+    first, second = await Store.open(server), await Store.open(server)
+    note = functools.partial(store_audit.append, entry=ENTRY, now_ms=1)
+    await asyncio.gather(*(s.write(note) for s in (first, second) for _ in range(100)))
+    verdict = await first.read(lambda tx: verify_chain(store_audit.each_row(tx, Wanted())))
+    assert (verdict.rows, verdict.fault) == (200, None)
+    await first.close()
+    await second.close()
+
+
+async def test_what_was_acknowledged_is_there_after_the_server_crashed(
+    postgres: Postgres,
+) -> None:
+    store = await Store.open(postgres.new_database())
+    for _ in range(5):
         await store.write(lambda tx: store_audit.append(tx, ENTRY, 1))
-    assert store_audit.verify_file(path).rows == 3  # beside the running store
-    with contextlib.closing(sqlite3.connect(path)) as database, database:
-        database.execute("DROP TRIGGER audit_no_update")
-        database.execute("UPDATE audit SET actor = 'x' WHERE seq = 2")
-    fault = store_audit.verify_file(path).fault
-    assert fault is not None
-    assert fault.seq == 2
+    await asyncio.to_thread(postgres.crash)
+    async with asyncio.timeout(10):  # the store finds its way back by itself
+        assert await store.read(rows) == 5
+        await store.write(lambda tx: store_audit.append(tx, ENTRY, 1))
+    await store.close()

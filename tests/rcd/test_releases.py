@@ -10,6 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rcd.audit_heads import AuditHeads
 from rcd.commands import PinIdentity, PrepareTunnel, SendRelease, Tell
 from rcd.journal import Journal
 from rcd.offers import Offers
@@ -44,7 +45,8 @@ class Plant:
         self.pins = Pins(directory / "pins.json")
         self.spool = AuditSpool(directory / "audit.spool")
         journal = Journal(directory, load_or_make_identity(directory))
-        self.records = Records(self.spool, journal, structlog.get_logger())
+        heads = AuditHeads(directory / "audit-heads.jsonl")
+        self.records = Records(self.spool, journal, heads, structlog.get_logger())
         self.offers = Offers(self.sessions, self.releases, self.records, self.pins, lambda: self.on)
 
     def actions(self) -> list[AuditAction]:

@@ -12,18 +12,40 @@ branch_labels = None
 depends_on = None
 
 
+SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+APPEND_ONLY = ("audit", "audit_heads")
+"""For everybody who goes through SQL."""
+
+
 def upgrade() -> None:
     _create_tables()
-    # The record is append-only, for everybody who goes through SQL.
-    for change in ("UPDATE", "DELETE"):
-        op.execute(
-            f"CREATE TRIGGER audit_no_{change.lower()} BEFORE {change} ON audit "
-            "BEGIN SELECT RAISE(ABORT, 'the audit record cannot be changed'); END"
-        )
+    make = {"sqlite": _guard_sqlite, "postgresql": _guard_postgresql}[op.get_bind().dialect.name]
+    make()
 
 
 def downgrade() -> None:
     raise NotImplementedError("restore the backup made before the upgrade")
+
+
+def _guard_sqlite() -> None:
+    for table in APPEND_ONLY:
+        for change in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{change.lower()} BEFORE {change} ON {table} "
+                "BEGIN SELECT RAISE(ABORT, 'the audit record cannot be changed'); END"
+            )
+
+
+def _guard_postgresql() -> None:
+    op.execute(
+        "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the audit record cannot be changed'; END $$"
+    )
+    for table in APPEND_ONLY:
+        op.execute(
+            f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        )
 
 
 def _create_tables() -> None:
@@ -47,7 +69,7 @@ def _create_tables() -> None:
     )
     op.create_table(
         "login_attempts",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", SEQUENCE, nullable=False),
         sa.Column("name_digest", sa.LargeBinary(), nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_login_attempts")),
@@ -66,7 +88,7 @@ def _create_tables() -> None:
     )
     op.create_table(
         "audit",
-        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("seq", SEQUENCE, autoincrement=False, nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
         sa.Column("organisation", sa.Text(), nullable=True),
         sa.Column("actor", sa.Text(), nullable=False),
@@ -88,6 +110,23 @@ def _create_tables() -> None:
         sa.UniqueConstraint("endpoint", "endpoint_seq", name=op.f("uq_audit_endpoint")),
     )
     op.create_index("ix_audit_organisation", "audit", ["organisation", "seq"], unique=False)
+    op.create_index("ix_audit_session", "audit", ["session", "seq"], unique=False)
+    op.create_table(
+        "audit_forwards",
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("target", name=op.f("pk_audit_forwards")),
+    )
+    op.create_table(
+        "audit_heads",
+        sa.Column("seq", SEQUENCE, autoincrement=False, nullable=False),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("log_key", sa.LargeBinary(), nullable=False),
+        sa.Column("chain_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("signature", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["seq"], ["audit.seq"], name=op.f("fk_audit_heads_seq")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit_heads")),
+    )
     op.create_table(
         "gateways",
         sa.Column("id", sa.Text(), nullable=False),
