@@ -34,19 +34,33 @@ _TYPE_AND_LENGTH, _COOKIE_WORD = np.frombuffer(
 )
 _PORT_MASK: Final = np.frombuffer(_COOKIE[:2], np.uint16)[0]
 _SILENT: Final = [np.frombuffer(port.to_bytes(2, "big"), np.uint16)[0] for port in SILENT_PORTS]
+_MAPPED: Final = np.frombuffer(bytes(10) + b"\xff\xff", np.uint32)
 _TRANSACTION_ID: Final = slice(2, 5)
 _PORT_AT: Final = 13  # in halves of a word: behind header, attribute type, length and family
 _ADDRESS_AT: Final = 7
 
 
-def plain_requests(requests: Words, sizes: NDArray[np.uint32], ports: Ports) -> Mask:
-    """Tell which datagrams are plain Binding requests from a port that gets answers."""
+def plain_requests(
+    requests: Words, sizes: NDArray[np.uint32], ports: Ports, addresses: Words
+) -> Mask:
+    """Tell which datagrams are plain Binding requests from a port that gets answers.
+
+    IPv4 clients of a dual-stack socket are left out: their answers have another length.
+    """
     plain: Mask = sizes == stun.HEADER_BYTES
     plain &= requests[:, 0] == _TYPE_AND_LENGTH
     plain &= requests[:, 1] == _COOKIE_WORD
     for port in _SILENT:
         plain &= ports != port
+    if addresses.shape[1] == IPV6_WORDS:
+        plain &= ~ipv4_mapped(addresses)
     return plain
+
+
+def ipv4_mapped(addresses: Words) -> Mask:
+    """Tell which IPv6 addresses are IPv4 addresses in the spelling ::ffff:a.b.c.d."""
+    mapped: Mask = (addresses[:, :3] == _MAPPED).all(axis=1)
+    return mapped
 
 
 def blank_answers(count: int, host: TransportAddress) -> Words:

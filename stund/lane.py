@@ -61,7 +61,7 @@ class Lane:
         requests, ports = ring.requests[:count], ring.ports[:count]
         addresses = ring.addresses[:count]
 
-        plain = plain_requests(requests, ring.sizes[:count], ports)
+        plain = plain_requests(requests, ring.sizes[:count], ports, addresses)
         wanted = plain.copy()
         for row in np.flatnonzero(~plain).tolist():
             wanted[row] = self._passes_screen(row)

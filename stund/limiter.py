@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stund.batch import IPV4_WORDS, Mask, Words
+from stund.batch import IPV4_WORDS, Mask, Words, ipv4_mapped
 
 SLOT_BITS: Final = 18
 SLOTS: Final = 1 << SLOT_BITS
@@ -67,8 +67,7 @@ def source_keys(addresses: Words) -> Keys:
     if addresses.shape[1] == IPV4_WORDS:
         return addresses[:, 0].astype(np.uint64)
     prefix = addresses[:, 0].astype(np.uint64) << np.uint64(32) | addresses[:, 1]
-    mapped = (prefix == 0) & (addresses[:, 2] == _MAPPED_WORD)
-    return np.where(mapped, addresses[:, 3], prefix)
+    return np.where(ipv4_mapped(addresses), addresses[:, 3], prefix)
 
 
 def _rank_among_equals(slots: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -82,6 +81,3 @@ def _rank_among_equals(slots: NDArray[np.intp]) -> NDArray[np.intp]:
     rank = np.empty(len(slots), np.intp)
     rank[order] = position - np.maximum.accumulate(np.where(starts, position, 0))
     return rank
-
-
-_MAPPED_WORD: Final = np.frombuffer(b"\0\0\xff\xff", np.uint32)[0]

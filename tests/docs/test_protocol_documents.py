@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,8 +22,14 @@ from rclib.wire import (
     path_signal,
     relay,
     session,
+    stun,
 )
 from rclib.wire.codec import Struct
+from rclib.wire.stun import Message, MessageClass, Method
+from rclib.wire.stun_attributes import ATTRIBUTES, Field, TransportAddress
+from stund.config import RateLimit
+from stund.limiter import SLOTS
+from stund.responder import Outcome, respond
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -107,3 +115,38 @@ def test_nothing_is_documented_that_does_not_exist(document: str) -> None:
     known |= {e.__name__ for d, e in ENUMS if d == document}
     with_tables = {heading for heading, rows in tables(document).items() if rows}
     assert with_tables <= known
+
+
+def test_stunds_outcomes_are_all_there() -> None:
+    rows = tables("stun.md")["What becomes of a datagram"]
+    assert [row[0] for row in rows] == [each.value for each in Outcome]
+
+
+def test_the_stun_attributes_are_all_there() -> None:
+    rows = tables("stun.md")["Attributes"]
+    assert [(int(row[0], 16), row[1]) for row in rows] == [
+        (kind, ATTRIBUTES[kind].name) for kind in sorted(ATTRIBUTES)
+    ]
+
+
+def test_stunds_answers_have_the_documented_sizes() -> None:
+    transaction_id = bytes(stun.TRANSACTION_ID_BYTES)
+    request = Message(MessageClass.REQUEST, Method.BINDING, transaction_id)
+    requests = [
+        request,
+        replace(request, fingerprint=True),
+        replace(request, fields=(Field(0x0024, b""),)),
+    ]
+    sources = [TransportAddress(ip_address(host), 5000) for host in ("192.0.2.1", "2001:db8::1")]
+    rows = tables("stun.md")["What is answered"]
+    assert [[int(cell) for cell in row[2:]] for row in rows] == [
+        [len(respond(stun.encode(each), source).answer or b"") for source in sources]
+        for each in requests
+    ]
+
+
+def test_stunds_rate_limit_has_the_documented_numbers() -> None:
+    text = (DOCS / "stun.md").read_text(encoding="utf-8")
+    limit = RateLimit()
+    assert f"{limit.requests_per_s:g} requests a second for each source and {limit.burst}" in text
+    assert f"{SLOTS:,} numbers" in text

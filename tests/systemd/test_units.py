@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from stund.config import StundConfig
+
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
+SOCKETS = sorted((ROOT / "systemd").glob("*.socket"))
 GATES = ("rcd-gate", "rcc-gate")
 DAEMONS = {"controld", "relayd", "stund", "rcd", "ams", *GATES}
 
@@ -19,14 +22,17 @@ def test_every_daemon_has_a_unit() -> None:
     assert {unit.stem for unit in UNITS} == DAEMONS
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", UNITS + SOCKETS, ids=lambda unit: unit.name)
 def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is missing; install Debian's package systemd")
     # Where the programs are installed is checked by the packaging, not here.
-    text = re.sub(r"/opt/remoteconnect/bin/\S+", "/bin/true", unit.read_text(encoding="utf-8"))
+    for each in UNITS:
+        text = re.sub(r"/opt/remoteconnect/bin/\S+", "/bin/true", each.read_text(encoding="utf-8"))
+        (tmp_path / each.name).write_text(text, encoding="utf-8")
     copy = tmp_path / unit.name
-    copy.write_text(text, encoding="utf-8")
+    if unit in SOCKETS:  # its service stands beside it
+        copy.write_text(unit.read_text(encoding="utf-8"), encoding="utf-8")
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(copy)],
         capture_output=True,
@@ -47,3 +53,9 @@ def test_only_the_gates_may_change_the_network(unit: Path) -> None:
 def test_the_gate_is_closed_whatever_ends_it(gate: str) -> None:
     text = (ROOT / "systemd" / f"{gate}.service").read_text(encoding="utf-8")
     assert re.search(rf"^ExecStopPost=\S+/{gate} close$", text, re.MULTILINE)
+
+
+def test_systemd_opens_the_sockets_stund_would_open_itself() -> None:
+    text = (ROOT / "systemd" / "stund.socket").read_text(encoding="utf-8")
+    opened = re.findall(r"^ListenDatagram=(.+)$", text, re.MULTILINE)
+    assert opened == [str(each) for each in StundConfig().listen]
