@@ -177,10 +177,12 @@ class _Prober:
         """Put each queued ICMP error down to the server it concerns."""
         if not hasattr(socket, "MSG_ERRQUEUE"):  # not Linux
             return
-        flags = socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT
+        self._sock.settimeout(0)  # with a timeout Python would wait for a queue that is empty
         with suppress(BlockingIOError):  # the queue is empty
             while True:
-                _, ancillary, _, concerned = self._sock.recvmsg(0, _ANCILLARY_BYTES, flags)
+                _, ancillary, _, concerned = self._sock.recvmsg(
+                    0, _ANCILLARY_BYTES, socket.MSG_ERRQUEUE
+                )
                 for _, _, data in ancillary:
                     (number,) = _ERROR_NUMBER.unpack_from(data)
                     self.exchanges[endpoint_of(concerned)].error = os.strerror(number)
