@@ -46,6 +46,9 @@ lock: setup
 bench-stund: setup
 	$(PYTHON) -m bench.stund
 
+bench-relayd: setup
+	$(PYTHON) -m bench.relayd
+
 bench-chain: setup
 	$(PYTHON) -m bench.chain
 
