@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-STALL_S: Final = 0.05
+STALL_S: Final = 0.3
 WARM_S: Final = 0.4
 _READ_BYTES: Final = 256 * 1024
 _SENDS_PER_TURN: Final = 4

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 DERPER: Final = "tailscale.com/cmd/derper@v1.80.3"
 RELAY_CPU, LOAD_CPU = 1, 0
 _START_S: Final = 15.0
+_DERP_QUEUE: Final = 24
+"""Packets; derper drops the oldest where more than 32 wait for one client."""
 
 
 def free_port() -> int:
@@ -42,8 +44,10 @@ class Peer(ABC):
     """One relay under test."""
 
     name: str
-    window: int = 256 * 1024
-    """Bytes a pair may have under way; what gives this relay its best figure."""
+
+    def window(self, size: int) -> int:
+        """Bytes a pair may have under way: what gives this relay its best figure."""
+        return max(256 * 1024, 2 * size)
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -182,7 +186,9 @@ class Coturn(Peer):
     """TURN over TLS, client to client."""
 
     name = "coturn"
-    window = 64 * 1024
+
+    def window(self, size: int) -> int:
+        return max(64 * 1024, 2 * size)
 
     def command(self) -> Sequence[str]:
         turnserver = require("turnserver", "coturn")
@@ -271,7 +277,9 @@ class Derper(Peer):
     """Tailscale's DERP server, spoken to in its own protocol."""
 
     name = "derper"
-    window = 32 * 1024
+
+    def window(self, size: int) -> int:
+        return _DERP_QUEUE * size
 
     def __init__(self, directory: Path, program: Path) -> None:
         super().__init__(directory)
@@ -289,7 +297,7 @@ class Derper(Peer):
     def pair(self, size: int) -> Pair:
         legs = [self.connect(), self.connect()]
         _, receiver = (wire.derp_join(sock) for sock in legs)
-        return Pair(legs[0], legs[1], wire.derp_chunk(size, receiver))
+        return Pair(legs[0], legs[1], wire.derp_chunk(size, receiver, _DERP_QUEUE // 2))
 
 
 def build_derper(cache: Path) -> Path | None:

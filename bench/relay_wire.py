@@ -213,8 +213,8 @@ def derp_join(sock: ssl.SSLSocket) -> bytes:
     return public
 
 
-def derp_chunk(size: int, to: bytes) -> Framed:
-    each = packets(size)
+def derp_chunk(size: int, to: bytes, count: int) -> Framed:
+    each = packets(size)[:count]
     data = b"".join(_derp(_SEND, to + packet) for packet in each)
     return Framed(data, size * len(each), len(data))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -84,14 +83,14 @@ def throughput(peers: list[Peer], rounds: int) -> dict[str, object]:
 
 
 def _carrying(peer: Peer, count: int, size: int) -> Callable[[], Load]:
-    return lambda: carry(peer, count, size, window=peer.window)
+    return lambda: carry(peer, count, size, window=peer.window(size))
 
 
 def overload(relayd: Relayd, rounds: int) -> dict[str, object]:
     """Senders that take no account of anything, against the best a window gives."""
     shares, offered = [], []
     for _ in range(rounds):
-        peak = carry(relayd, 10, 1452, window=relayd.window)
+        peak = carry(relayd, 10, 1452, window=relayd.window(1452))
         flood = carry(relayd, 10, 1452, window=None)
         shares.append(flood.gbit_per_s / peak.gbit_per_s)
         offered.append(flood.gbit_per_s / (1 - flood.lost) / peak.gbit_per_s)
@@ -104,7 +103,9 @@ def latency(relayd: Relayd, rounds: int) -> dict[str, object]:
     for _ in range(rounds):
         idle.append(round_trips(relayd, SECONDS, lambda: time.sleep(SECONDS)))
         loaded.append(
-            round_trips(relayd, SECONDS, lambda: carry(relayd, 10, 1452, window=relayd.window))
+            round_trips(
+                relayd, SECONDS, lambda: carry(relayd, 10, 1452, window=relayd.window(1452))
+            )
         )
     return {
         "idle_p99_us": spread((each.p99_us for each in idle), 0),
@@ -165,4 +166,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
