@@ -155,7 +155,15 @@ async def admit(
     if needs is Open.ANYONE:
         return Call(services, request, Actor("", "", source), now_ms, None, "")
     token = token_of(request)
-    user = await services.store.read(lambda tx: store_users.user_of_token(tx, token, now_ms))
+    idle_ms = services.config.times.login_idle_s * 1000
+    user, is_touch_due = await services.store.read(
+        lambda tx: (
+            store_users.user_of_token(tx, token, now_ms),
+            store_users.is_touch_due(tx, token, now_ms, idle_ms),
+        )
+    )
+    if user is not None and is_touch_due:
+        await services.store.write(lambda tx: store_users.touch(tx, token, now_ms, idle_ms))
     if user is None:
         raise UnauthenticatedError("not_signed_in", "the token is unknown or over; log in again")
     call = Call(services, request, Actor(user.id, user.name, source), now_ms, user, token)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from controld import enrolment, store_audit, store_users
+from controld import (
+    enrolment,
+    reauth,
+    store_attempts,
+    store_audit,
+    store_factors,
+    store_users,
+)
 from controld.api import Call, Open, Route
 from controld.api_types import LoginRequest, LoginResponse, PasswordRequest
 from controld.codes import new_token
-from controld.errors import ForbiddenError, InvalidError, TooManyError, UnauthenticatedError
+from controld.errors import ForbiddenError, InvalidError, UnauthenticatedError
 from controld.passwords import complaint
-from controld.records import Actor, Entry
 from rclib.wire.audit import AuditAction
 from rclib.wire.control import EnrolRequest, EnrolResponse, LinkRefusal
 
 if TYPE_CHECKING:
     from controld.records import User
     from controld.store import Tx
+    from controld.store_attempts import Attempt
 
 
 async def enrol(call: Call) -> EnrolResponse:
@@ -41,30 +48,19 @@ async def enrol(call: Call) -> EnrolResponse:
 
 
 async def login(call: Call) -> LoginResponse:
-    """Unknown name, wrong password and disabled account get one answer, in equal time."""
+    """Unknown name, wrong password and disabled account get one answer, in equal time.
+
+    That a second factor is missing or wrong hears only who knows the password.
+    """
     request = await call.body(LoginRequest)
     services = call.services
-
-    def begin(tx: Tx) -> tuple[User | None, bool]:
-        return (
-            store_users.find_user_by_name(tx, request.name),
-            store_users.begin_attempt(tx, request.name, call.now_ms),
-        )
-
-    user, may_try = await services.store.write(begin)
-    if not may_try:
-        services.metrics.logins_failed.labels("too_many").inc()
-        raise TooManyError(
-            "too_many_logins", "too many failed logins for this account; wait ten minutes"
-        )
+    user, attempt = await reauth.begin(call, request.name, request.device)
     stored = user.password_hash if user is not None else None
     matches = await services.passwords.matches(stored, request.password)
     if user is None or not matches or user.disabled:
-        services.metrics.logins_failed.labels("wrong").inc()
-        if user is not None:  # made-up names are counted, but cannot fill the record
-            await _record(call, user, AuditAction.LOGIN_FAILED)
+        await reauth.failed(call, user, attempt)
         raise UnauthenticatedError("login_failed", "the name or the password is wrong")
-    return await _sign_in(call, user)
+    return await _sign_in(call, user, attempt, request)
 
 
 async def change_password(call: Call) -> None:
@@ -76,18 +72,13 @@ async def change_password(call: Call) -> None:
         raise InvalidError("password_unfit", wrong)
     if request.new == request.old:
         raise InvalidError("password_unfit", "the new password is the old one")
-    if not await services.store.write(
-        lambda tx: store_users.begin_attempt(tx, user.name, call.now_ms)
-    ):
-        raise TooManyError("too_many_logins", "too many wrong passwords; wait ten minutes")
-    if not await services.passwords.matches(user.password_hash, request.old):
-        await _record(call, user, AuditAction.LOGIN_FAILED)
-        raise ForbiddenError("login_failed", "the old password is wrong")
+    await reauth.check(call, request.old)
     new_hash = await services.passwords.hash(request.new)
-    entry = _entry(call, user, AuditAction.PASSWORD_CHANGED)
+    entry = reauth.entry(call, user, AuditAction.PASSWORD_CHANGED)
 
     def work(tx: Tx) -> None:
-        store_users.forget_attempts(tx, user.name)
+        store_attempts.forget(tx, store_users.name_key(user.name))
+        store_attempts.forget_devices(tx, user.id)
         store_users.set_password(tx, user.id, new_hash, must_change=False)
         store_audit.append(tx, entry, call.now_ms)
 
@@ -95,7 +86,14 @@ async def change_password(call: Call) -> None:
 
 
 async def logout(call: Call) -> None:
-    await call.services.store.write(lambda tx: store_users.remove_token(tx, call.token))
+    """Voids this login's token; others of the user live on."""
+    entry = reauth.entry(call, call.user, AuditAction.LOGGED_OUT)
+
+    def work(tx: Tx) -> None:
+        store_users.remove_token(tx, call.token)
+        store_audit.append(tx, entry, call.now_ms)
+
+    await call.services.store.write(work)
 
 
 ROUTES = (
@@ -106,36 +104,66 @@ ROUTES = (
 )
 
 
-async def _sign_in(call: Call, user: User) -> LoginResponse:
-    token = new_token()
-    expires_ms = call.now_ms + call.services.config.times.api_token_s * 1000
-    entry = _entry(call, user, AuditAction.LOGIN_SUCCEEDED)
+async def _sign_in(
+    call: Call, user: User, attempt: Attempt, request: LoginRequest
+) -> LoginResponse:
+    services = call.services
+    token, times = new_token(), services.config.times
+    expires_ms = call.now_ms + times.api_token_s * 1000
+    device = request.device or new_token()
 
-    def work(tx: Tx) -> User | None:
+    def work(tx: Tx) -> LoginResponse | str:
         # Looked at again: checking the password took its time.
         current = store_users.get_user(tx, user.id)
         if current.disabled or current.password_hash != user.password_hash:
-            return None
-        store_users.forget_attempts(tx, user.name)
-        store_users.add_token(tx, user.id, token, call.now_ms, expires_ms)
+            return "login_failed"
+        complaint_ = _second_factor(tx, call, current, request.code)
+        if complaint_:
+            return complaint_
+        store_attempts.succeed(tx, attempt)
+        store_attempts.remember_device(tx, user.id, device, call.now_ms)
+        idle_ms = times.login_idle_s * 1000
+        store_users.add_token(tx, user.id, token, call.now_ms, expires_ms, idle_ms)
+        entry = reauth.entry(call, user, AuditAction.LOGIN_SUCCEEDED)
         store_audit.append(tx, entry, call.now_ms)
-        return current
+        return LoginResponse(
+            token=token,
+            user=user.id,
+            role=current.role,
+            must_change_password=current.must_change_password,
+            expires_ms=expires_ms,
+            device=device,
+            failed_logins=store_users.take_failures(tx, user.id),
+        )
 
-    current = await call.services.store.write(work)
-    if current is None:
-        raise UnauthenticatedError("login_failed", "the name or the password is wrong")
-    return LoginResponse(token, user.id, user.role, current.must_change_password, expires_ms)
+    answer = await services.store.write(work)
+    if isinstance(answer, LoginResponse):
+        return answer
+    if answer != "second_factor_required":
+        await reauth.failed(call, user, attempt)
+    raise UnauthenticatedError(answer, _REFUSED[answer])
 
 
-async def _record(call: Call, user: User, action: AuditAction) -> None:
-    entry = _entry(call, user, action)
-    await call.services.store.write(lambda tx: store_audit.append(tx, entry, call.now_ms))
+def _second_factor(tx: Tx, call: Call, user: User, code: str) -> str:
+    """What is wrong with the second factor; empty where it is right, or none is needed."""
+    if not store_factors.has_totp(tx, user.id):
+        return ""
+    if not code:
+        return "second_factor_required"
+    if code.isascii() and code.isdigit():
+        sealer = call.services.sealer
+        is_right = store_factors.spend_totp(tx, user.id, code, sealer, call.now_ms)
+        return "" if is_right else "second_factor_wrong"
+    if not store_factors.spend_recovery_code(tx, user.id, code, call.now_ms):
+        return "second_factor_wrong"
+    left = str(store_factors.recovery_codes_left(tx, user.id))
+    entry = reauth.entry(call, user, AuditAction.RECOVERY_CODE_USED, {"left": left})
+    store_audit.append(tx, entry, call.now_ms)
+    return ""
 
 
-def _entry(call: Call, user: User, action: AuditAction) -> Entry:
-    return Entry(
-        action=action,
-        organisation=user.organisation,
-        actor=Actor(user.id, user.name, call.actor.source),
-        subject=user.id,
-    )
+_REFUSED: Final[dict[str, str]] = {
+    "login_failed": "the name or the password is wrong",
+    "second_factor_required": "send the code of the authenticator app, or a recovery code, too",
+    "second_factor_wrong": "the code is wrong, was used before, or its time is over",
+}

@@ -35,6 +35,10 @@ Password = Annotated[str, msgspec.Meta(max_length=256)]
 class LoginRequest(Struct, frozen=True):
     name: Name
     password: Password
+    code: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    """Of the authenticator app, or a recovery code; where one is needed the refusal says so."""
+    device: Annotated[str, msgspec.Meta(max_length=80)] = ""
+    """What an earlier login on this device was given: its failures are counted by themselves."""
 
 
 class LoginResponse(Struct, frozen=True):
@@ -43,6 +47,37 @@ class LoginResponse(Struct, frozen=True):
     role: Role
     must_change_password: bool
     expires_ms: Milliseconds
+    device: str
+    """To be said at the next login on this device; a secret of the user and this device."""
+    failed_logins: int
+    """How often somebody failed to log in as this user since the last login."""
+
+
+class ReauthRequest(Struct, frozen=True):
+    """Who is logged in shows once more that they are who they are."""
+
+    password: Password
+
+
+class TotpStarted(Struct, frozen=True):
+    secret: str
+    uri: str
+    """The same as otpauth://, for a QR code."""
+
+
+class TotpCode(Struct, frozen=True):
+    code: Annotated[str, msgspec.Meta(min_length=6, max_length=6)]
+
+
+class RecoveryCodes(Struct, frozen=True):
+    """Each opens once, in place of a code; shown only now."""
+
+    codes: tuple[str, ...]
+
+
+class FactorsView(Struct, frozen=True):
+    totp: bool
+    recovery_codes_left: int
 
 
 class PasswordRequest(Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from controld import cli_audit, store_audit, store_users
+from controld import cli_audit, store_attempts, store_audit, store_factors, store_users
 from controld.codes import new_password
 from controld.config import ControldConfig, RelayConfig
 from controld.initialise import CONFIG_NAME, Wanted, initialise, issue_certificate
@@ -81,12 +81,15 @@ def _reset_password(arguments: argparse.Namespace) -> int:
         if user is None:
             return False
         store_users.set_password(tx, user.id, password_hash, must_change=True)
-        store_users.forget_attempts(tx, user.name)
+        store_attempts.forget(tx, store_users.name_key(user.name))
+        store_attempts.forget_devices(tx, user.id)
+        had_factor = store_factors.remove_totp(tx, user.id)
         entry = Entry(
             action=AuditAction.PASSWORD_CHANGED,
             organisation=user.organisation,
             actor=Actor("console", "controld users reset-password"),
             subject=user.id,
+            detail={"second_factor_removed": "yes" if had_factor else "no"},
         )
         store_audit.append(tx, entry, wall_ms())
         return True

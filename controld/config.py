@@ -48,6 +48,8 @@ class TimesConfig(Config, frozen=True, kw_only=True):
     answer_s: Seconds = 60
     """How long a gateway has to answer an offer."""
     enrolment_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 86_400
+    login_idle_s: Annotated[int, msgspec.Meta(ge=60, le=900)] = 900
+    """A login that is not used for this long is over; in any case after api_token_s."""
     api_token_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 43_200
 
 

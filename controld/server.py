@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from controld import api_audit, api_endpoints, api_login, api_sessions, api_users
+from controld import api_audit, api_endpoints, api_factors, api_login, api_sessions, api_users
 from controld.admissions import Admissions
 from controld.api import MAX_BODY_BYTES, REQUEST_S, Route, add_routes
 from controld.audit_notary import SIGNING_FAILED, Notary, load_log_key
@@ -20,6 +20,7 @@ from controld.metrics import Metrics
 from controld.passwords import Passwords
 from controld.portal import account_pages, gateway_pages, people_pages, session_pages
 from controld.portal.frame import Frame, Page
+from controld.sealing import Sealer
 from controld.services import Services
 from controld.store import Store, StoreUnavailableError
 from controld.sweeper import Sweeper
@@ -46,6 +47,7 @@ PAGES: Final[tuple[Page, ...]] = (
 LINK_PATH: Final = "/api/v1/link"
 ROUTES: Final[tuple[Route, ...]] = (
     *api_login.ROUTES,
+    *api_factors.ROUTES,
     *api_users.ROUTES,
     *api_endpoints.ROUTES,
     *api_sessions.ROUTES,
@@ -112,6 +114,7 @@ async def open_server(
             coordinator=coordinator,
             notary=notary,
             passwords=passwords or Passwords(),
+            sealer=Sealer(config.audit_key.reveal()),
             metrics=metrics,
             now_ms=now_ms,
             log=ctx.log,

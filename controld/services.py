@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from controld.link_hub import Hub
     from controld.metrics import Metrics
     from controld.passwords import Passwords
+    from controld.sealing import Sealer
     from controld.store import Store
     from rclib.runtime.logs import Logger
 
@@ -30,6 +31,7 @@ class Services:
     coordinator: Coordinator
     notary: Notary
     passwords: Passwords
+    sealer: Sealer
     metrics: Metrics
     now_ms: Callable[[], int]
     log: Logger

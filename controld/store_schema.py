@@ -51,6 +51,7 @@ users: Final = Table(
     Column("role", Text, nullable=False),
     Column("password_hash", Text, nullable=False),
     Column("must_change_password", Boolean, nullable=False),
+    Column("failed_logins", Integer, nullable=False),  # since the last one that succeeded
     Column("disabled_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False),
     Index("ix_users_organisation", "organisation"),
@@ -62,6 +63,7 @@ login_attempts: Final = Table(
     Column("id", SEQUENCE, primary_key=True),
     Column("name_digest", LargeBinary, nullable=False),  # made-up names cost 32 bytes each
     Column("at_ms", BigInteger, nullable=False),
+    Column("is_made_up", Boolean, nullable=False),
     Index("ix_login_attempts_name_digest", "name_digest", "at_ms"),
     Index("ix_login_attempts_at_ms", "at_ms"),
 )
@@ -73,7 +75,35 @@ api_tokens: Final = Table(
     Column("user", Text, ForeignKey("users.id"), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
+    Column("idle_until_ms", BigInteger, nullable=False),
     Index("ix_api_tokens_user", "user"),
+)
+
+known_devices: Final = Table(  # browsers in which their user has logged in
+    "known_devices",
+    metadata,
+    Column("token_digest", LargeBinary, primary_key=True),
+    Column("user", Text, ForeignKey("users.id"), nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Index("ix_known_devices_user", "user"),
+)
+
+totp_secrets: Final = Table(
+    "totp_secrets",
+    metadata,
+    Column("user", Text, ForeignKey("users.id"), primary_key=True),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("last_step", BigInteger, nullable=False),  # newer ones only: each code once
+    Column("confirmed_ms", BigInteger),
+)
+
+recovery_codes: Final = Table(
+    "recovery_codes",
+    metadata,
+    Column("code_digest", LargeBinary, primary_key=True),
+    Column("user", Text, ForeignKey("users.id"), nullable=False),
+    Column("used_ms", BigInteger),
+    Index("ix_recovery_codes_user", "user"),
 )
 
 gateways: Final = Table(

@@ -1,16 +1,16 @@
-"""Organisations, users, their login attempts and their API tokens."""
+"""Organisations, users and their logins."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from controld.codes import digest, new_id
 from controld.errors import ConflictError, NotFoundError
 from controld.records import User
 from controld.roles import Role
-from controld.store_schema import api_tokens, login_attempts, organisations, users
+from controld.store_schema import api_tokens, organisations, users
 from rclib.wire.ids import OrganisationId, UserId
 
 if TYPE_CHECKING:
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
     from controld.store import Tx
 
-ATTEMPTS_WINDOW_MS: Final = 10 * 60 * 1000
-MAX_ATTEMPTS: Final = 10
-MAX_REMEMBERED_ATTEMPTS: Final = 10_000
-"""Of all names together: made-up names must not fill the disk."""
+TOUCHES: Final = 20
+"""Notes of use in one idle time: the login of somebody who works may end that much early."""
 
 
 def add_organisation(tx: Tx, name: str, now_ms: int) -> OrganisationId:
@@ -53,10 +51,11 @@ def add_user(
             id=user,
             organisation=organisation,
             name=name,
-            name_key=_name_key(name),
+            name_key=name_key(name),
             role=role.value,
             password_hash=password_hash,
             must_change_password=True,
+            failed_logins=0,
             created_ms=now_ms,
         )
     )
@@ -72,7 +71,7 @@ def get_user(tx: Tx, user: UserId, organisation: OrganisationId | None = None) -
 
 
 def find_user_by_name(tx: Tx, name: str) -> User | None:
-    row = tx.execute(select(users).where(users.c.name_key == _name_key(name))).mappings().first()
+    row = tx.execute(select(users).where(users.c.name_key == name_key(name))).mappings().first()
     return _user(row) if row is not None else None
 
 
@@ -102,41 +101,50 @@ def disable_user(tx: Tx, user: UserId, now_ms: int) -> bool:
     return changed.rowcount == 1
 
 
-def begin_attempt(tx: Tx, name: str, now_ms: int) -> bool:
-    """Count a login attempt before its password is looked at; False: too many for this account.
-
-    Counted first, so that attempts in parallel cannot all pass before the first one fails.
-    Unknown names are counted alike, and so give nothing away.
-    """
-    key = digest(_name_key(name))
-    tx.execute(delete(login_attempts).where(login_attempts.c.at_ms <= now_ms - ATTEMPTS_WINDOW_MS))
-    query = select(func.count()).where(login_attempts.c.name_digest == key)
-    if (tx.scalar(query) or 0) >= MAX_ATTEMPTS:
-        return False
-    tx.execute(insert(login_attempts).values(name_digest=key, at_ms=now_ms))
-    excess = (
-        select(login_attempts.c.id)
-        .order_by(login_attempts.c.id.desc())
-        .offset(MAX_REMEMBERED_ATTEMPTS)
-        .limit(1)
-        .scalar_subquery()
-    )
-    tx.execute(delete(login_attempts).where(login_attempts.c.id <= excess))
-    return True
+def count_failure(tx: Tx, user: UserId) -> None:
+    """One more failed login that the owner is told about when they are in."""
+    values = {"failed_logins": users.c.failed_logins + 1}
+    tx.execute(update(users).where(users.c.id == user).values(values))
 
 
-def forget_attempts(tx: Tx, name: str) -> None:
-    tx.execute(
-        delete(login_attempts).where(login_attempts.c.name_digest == digest(_name_key(name)))
-    )
+def take_failures(tx: Tx, user: UserId) -> int:
+    """How many logins failed since the last time this was asked."""
+    count = tx.scalar(select(users.c.failed_logins).where(users.c.id == user)) or 0
+    tx.execute(update(users).where(users.c.id == user).values(failed_logins=0))
+    return count
 
 
-def add_token(tx: Tx, user: UserId, token: str, now_ms: int, expires_ms: int) -> None:
+def add_token(tx: Tx, user: UserId, token: str, now_ms: int, expires_ms: int, idle_ms: int) -> None:
+    """A login lasts until `expires_ms` at most, and ends when it is idle for `idle_ms`."""
     tx.execute(delete(api_tokens).where(api_tokens.c.expires_ms <= now_ms))
     tx.execute(
         insert(api_tokens).values(
-            token_digest=digest(token), user=user, created_ms=now_ms, expires_ms=expires_ms
+            token_digest=digest(token),
+            user=user,
+            created_ms=now_ms,
+            expires_ms=expires_ms,
+            idle_until_ms=now_ms + idle_ms,
         )
+    )
+
+
+def is_touch_due(tx: Tx, token: str, now_ms: int, idle_ms: int) -> bool:
+    """Whether a login's use has to be noted: not at each request, that would be a write each."""
+    query = select(api_tokens.c.idle_until_ms).where(api_tokens.c.token_digest == digest(token))
+    idle_until_ms = tx.scalar(query)
+    return idle_until_ms is not None and now_ms + idle_ms - idle_until_ms >= idle_ms // TOUCHES
+
+
+def touch(tx: Tx, token: str, now_ms: int, idle_ms: int) -> None:
+    """Note that a login is in use; one that is over stays over."""
+    tx.execute(
+        update(api_tokens)
+        .where(
+            api_tokens.c.token_digest == digest(token),
+            api_tokens.c.idle_until_ms > now_ms,
+            api_tokens.c.idle_until_ms < now_ms + idle_ms,
+        )
+        .values(idle_until_ms=now_ms + idle_ms)
     )
 
 
@@ -148,6 +156,7 @@ def user_of_token(tx: Tx, token: str, now_ms: int) -> User | None:
         .where(
             api_tokens.c.token_digest == digest(token),
             api_tokens.c.expires_ms > now_ms,
+            api_tokens.c.idle_until_ms > now_ms,
             users.c.disabled_ms.is_(None),
         )
     )
@@ -159,7 +168,7 @@ def remove_token(tx: Tx, token: str) -> None:
     tx.execute(delete(api_tokens).where(api_tokens.c.token_digest == digest(token)))
 
 
-def _name_key(name: str) -> str:
+def name_key(name: str) -> str:
     return name.strip().casefold()
 
 

@@ -24,6 +24,8 @@ async def login(frame: Frame, visit: Visit) -> web.Response:
     fields = {
         "name": visit.fields.get("name", "").strip(),
         "password": visit.fields.get("password", ""),
+        "code": visit.fields.get("code", "").strip(),
+        "device": frame.cookie.device(visit.call.request),
     }
     try:
         answer = await api_login.login(visit.with_body(LoginRequest, fields))
@@ -32,6 +34,7 @@ async def login(frame: Frame, visit: Visit) -> web.Response:
         return frame.show(visit, "login.html", status=HTTPStatus.FORBIDDEN, notice=notice)
     response = to(PASSWORD_PATH if answer.must_change_password else "/")
     frame.cookie.set(response, answer.token)
+    frame.cookie.set_device(response, answer.device)
     return response
 
 
@@ -55,15 +58,22 @@ async def change_password(frame: Frame, visit: Visit) -> web.Response:
     wanted = {"old": fields.get("old", ""), "new": fields.get("new", "")}
     try:
         await api_login.change_password(visit.with_body(PasswordRequest, wanted))
+    except DomainError as exc:
+        return _not_changed(frame, visit, exc)
+    try:
         again = {"name": visit.call.user.name, "password": wanted["new"]}
         answer = await api_login.login(visit.with_body(LoginRequest, again))
-    except DomainError as exc:
-        named = visit.language.name("refused", exc.code)
-        notice = exc.detail if named == exc.code else named
-        return frame.show(visit, "password.html", status=HTTPStatus.BAD_REQUEST, notice=notice)
+    except DomainError:
+        return to(LOGIN_PATH)  # it takes a code, too
     response = to("/")
     frame.cookie.set(response, answer.token)
     return response
+
+
+def _not_changed(frame: Frame, visit: Visit, exc: DomainError) -> web.Response:
+    named = visit.language.name("refused", exc.code)
+    notice = exc.detail if named == exc.code else named
+    return frame.show(visit, "password.html", status=HTTPStatus.BAD_REQUEST, notice=notice)
 
 
 async def computers(frame: Frame, visit: Visit) -> web.Response:

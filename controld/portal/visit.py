@@ -11,6 +11,7 @@ import hmac
 from typing import TYPE_CHECKING, Final
 
 from controld.errors import UnauthenticatedError
+from controld.store_attempts import DEVICE_MS
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -40,6 +41,20 @@ class Cookie:
         # Lax: a link in a mail leads to the page it names; forms carry a token besides.
         response.set_cookie(
             self._name, token, httponly=True, secure=self._is_secure, samesite="Lax"
+        )
+
+    def device(self, request: web.Request) -> str:
+        """What an earlier login in this browser was given; see `LoginRequest.device`."""
+        return request.cookies.get(f"{self._name}-device", "")[:80]
+
+    def set_device(self, response: web.StreamResponse, device: str) -> None:
+        response.set_cookie(
+            f"{self._name}-device",
+            device,
+            max_age=DEVICE_MS // 1000,
+            httponly=True,
+            secure=self._is_secure,
+            samesite="Strict",
         )
 
     def remove(self, response: web.StreamResponse) -> None:

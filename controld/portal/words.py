@@ -22,6 +22,10 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "none": ("—", "—"),
     # The way in.
     "login": ("Anmelden", "Log in"),
+    "login_code": (
+        "Code der Authenticator-App oder Wiederherstellungscode (falls eingerichtet)",
+        "Code of the authenticator app or recovery code (if set up)",
+    ),
     "user_name": ("Benutzername", "User name"),
     "password": ("Passwort", "Password"),
     "own_password": ("Eigenes Passwort", "Your password"),
@@ -265,9 +269,17 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Name oder Passwort stimmen nicht.",
         "The name or the password is wrong.",
     ),
+    "refused_second_factor_required": (
+        "Bitte auch den Code der Authenticator-App oder einen Wiederherstellungscode eingeben.",
+        "Please enter the code of the authenticator app or a recovery code, too.",
+    ),
+    "refused_second_factor_wrong": (
+        "Der Code ist falsch, schon benutzt oder abgelaufen.",
+        "The code is wrong, was used before, or its time is over.",
+    ),
     "refused_too_many_logins": (
-        "Zu viele Fehlversuche für dieses Konto. Warten Sie zehn Minuten.",
-        "Too many failed logins for this account. Wait ten minutes.",
+        "Zu viele Fehlversuche für dieses Konto. Warten Sie etwas; es wird jedes Mal länger.",
+        "Too many failed logins for this account. Wait a while; it gets longer each time.",
     ),
     "refused_bad_time": (
         "Diese Zeit oder Zeitzone gibt es nicht.",

@@ -25,6 +25,11 @@ class AuditAction(StrEnum):
     CONTROLD_INITIALISED = "controld_initialised"
     LOGIN_SUCCEEDED = "login_succeeded"
     LOGIN_FAILED = "login_failed"
+    LOGIN_LOCKED = "login_locked"
+    LOGGED_OUT = "logged_out"
+    SECOND_FACTOR_ADDED = "second_factor_added"
+    SECOND_FACTOR_REMOVED = "second_factor_removed"
+    RECOVERY_CODE_USED = "recovery_code_used"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
     USER_CREATED = "user_created"
     USER_DISABLED = "user_disabled"

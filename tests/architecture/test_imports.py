@@ -36,6 +36,8 @@ PURE = (
     "controld.audit_heads",
     "controld.audit_incident",
     "controld.audit_text",
+    "controld.login_policy",
+    "controld.totp",
     "rcd.sessions",
     "rcd.releases",
     "rcd.commands",
@@ -53,6 +55,8 @@ CONFINED = {
     "picows": ("relayd", "rclib.tunnel"),
     "aioice": ("rclib.tunnel",),
     "argon2": ("controld", "ams"),
+    "asyncpg": ("controld",),
+    "pyotp": ("controld",),
 }
 
 

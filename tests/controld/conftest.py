@@ -440,7 +440,7 @@ def open_world(data: Path, clock: Clock, one_time_password: str) -> Callable[...
     """Start a controld on the test's data directory; again after a stop, if wanted."""
 
     @asynccontextmanager
-    async def opened(*, signed_in: bool = False) -> AsyncIterator[World]:
+    async def opened(*, signed_in: bool | None = False) -> AsyncIterator[World]:
         config = load_config(ControldConfig, data / CONFIG_NAME)
         trust = ssl.create_default_context(cafile=data / "tls/ca.pem")
         async with (
@@ -449,7 +449,9 @@ def open_world(data: Path, clock: Clock, one_time_password: str) -> Callable[...
             open_server(config, ctx, now_ms=clock, passwords=CHEAP) as server,
         ):
             anyone = Api(http, f"https://127.0.0.1:{server.endpoint.port}")
-            if signed_in:
+            if signed_in is None:
+                admin = anyone
+            elif signed_in:
                 admin = await anyone.login("admin", ADMIN_PASSWORD)
             else:
                 admin = await anyone.first_login("admin", one_time_password)

@@ -23,7 +23,14 @@ NOWHERE = {
     "user": "usr_" + "a" * 16,
 }
 OPEN_ROUTES = {("POST", "/enrol"), ("POST", "/login")}
-SIGNED_IN_ROUTES = {("POST", "/password"), ("POST", "/logout")}
+SIGNED_IN_ROUTES = {
+    ("POST", "/password"),
+    ("POST", "/logout"),
+    ("GET", "/account/factors"),
+    ("POST", "/account/totp"),
+    ("POST", "/account/totp/confirm"),
+    ("POST", "/account/totp/remove"),
+}
 NEEDS = {
     ("GET", "/users"): Action.SEE_USERS,
     ("POST", "/users"): Action.MANAGE_USERS,

@@ -8,6 +8,7 @@ import pytest
 from controld import store_devices, store_endpoints, store_users
 from controld.records import Device, Service
 from controld.store import Store
+from controld.store_url import SqliteFile
 from rclib.wire.session import LINK_NETWORK, VIRTUAL_NETWORK, Protocol
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ MODBUS = (Service(protocol=Protocol.TCP, port=502),)
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     (tmp_path / "controld.db").touch()
-    opened = await Store.open(tmp_path / "controld.db")
+    opened = await Store.open(SqliteFile(tmp_path / "controld.db"))
     yield opened
     await opened.close()
 

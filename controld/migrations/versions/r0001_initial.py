@@ -72,6 +72,7 @@ def _create_tables() -> None:
         sa.Column("id", SEQUENCE, nullable=False),
         sa.Column("name_digest", sa.LargeBinary(), nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("is_made_up", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_login_attempts")),
     )
     op.create_index("ix_login_attempts_at_ms", "login_attempts", ["at_ms"], unique=False)
@@ -148,6 +149,7 @@ def _create_tables() -> None:
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("password_hash", sa.Text(), nullable=False),
         sa.Column("must_change_password", sa.Boolean(), nullable=False),
+        sa.Column("failed_logins", sa.Integer(), nullable=False),
         sa.Column("disabled_ms", sa.BigInteger(), nullable=True),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -163,10 +165,38 @@ def _create_tables() -> None:
         sa.Column("user", sa.Text(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.Column("idle_until_ms", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["user"], ["users.id"], name=op.f("fk_api_tokens_user")),
         sa.PrimaryKeyConstraint("token_digest", name=op.f("pk_api_tokens")),
     )
     op.create_index("ix_api_tokens_user", "api_tokens", ["user"], unique=False)
+    op.create_table(
+        "known_devices",
+        sa.Column("token_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user"], ["users.id"], name=op.f("fk_known_devices_user")),
+        sa.PrimaryKeyConstraint("token_digest", name=op.f("pk_known_devices")),
+    )
+    op.create_index("ix_known_devices_user", "known_devices", ["user"], unique=False)
+    op.create_table(
+        "totp_secrets",
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("sealed_secret", sa.LargeBinary(), nullable=False),
+        sa.Column("last_step", sa.BigInteger(), nullable=False),
+        sa.Column("confirmed_ms", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["user"], ["users.id"], name=op.f("fk_totp_secrets_user")),
+        sa.PrimaryKeyConstraint("user", name=op.f("pk_totp_secrets")),
+    )
+    op.create_table(
+        "recovery_codes",
+        sa.Column("code_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("used_ms", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["user"], ["users.id"], name=op.f("fk_recovery_codes_user")),
+        sa.PrimaryKeyConstraint("code_digest", name=op.f("pk_recovery_codes")),
+    )
+    op.create_index("ix_recovery_codes_user", "recovery_codes", ["user"], unique=False)
     op.create_table(
         "clients",
         sa.Column("id", sa.Text(), nullable=False),
