@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rclib.runtime.clock import boottime
-from rclib.tunnel.burst_buffer import MAX_PACKET_BYTES, BurstBuffer
+from rclib.tunnel.burst_buffer import MAX_BURST_BYTES, MAX_PACKET_BYTES, BurstBuffer
 from rclib.tunnel.early_messages import EarlyMessages
 from rclib.wire.relay import DATA_HEADER_BYTES, data_header, split
 
@@ -63,9 +63,15 @@ class PumpCounters:
 class UdpPump:
     """One session's loopback socket."""
 
-    def __init__(self, on_burst: Callable[[memoryview], object], log: Logger) -> None:
+    def __init__(
+        self,
+        on_burst: Callable[[memoryview], object],
+        log: Logger,
+        *,
+        max_burst_bytes: int = MAX_BURST_BYTES,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._bursts = BurstBuffer(on_burst)
+        self._bursts = BurstBuffer(on_burst, max_burst_bytes)
         self._early = EarlyMessages()
         self._wireguard_port: int | None = None
         self._kernel_segments = hasattr(socket, "CMSG_SPACE")
