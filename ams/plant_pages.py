@@ -11,23 +11,23 @@ import msgspec
 import segno
 from aiohttp import web
 
+from ams.asking import do, session_id
 from ams.guard import LIVE_PATH
 from ams.rcd_client import RcdAwayError
-from ams.view import is_done, view_of
+from ams.view import view_of
 from ams.visits import Notice
 from ams.website import LOGIN_PATH, actor
 from rclib.pages import guard
 from rclib.pages.language import LANGUAGES
 from rclib.runtime.clock import wall_ms
 from rclib.wire.access import AccessMode
-from rclib.wire.ids import SessionId
-from rclib.wire.local import EndSession, Enrol, Failed, SetAccess, Status
+from rclib.wire.local import EndSession, Enrol, SetAccess
 
 if TYPE_CHECKING:
     from ams.view import View
     from ams.visits import Visit
     from ams.website import Website
-    from rclib.wire.local import Request, Response, SessionStatus
+    from rclib.wire.local import SessionStatus
 
 HOURS: Final = (1, 2, 4, 8, 24)
 DEFAULT_HOURS: Final = 4
@@ -140,7 +140,7 @@ class PlantPages:
         by = actor(request)
         match form.get("mode"):
             case AccessMode.OFF.value:
-                return await self._do(visit, SetAccess(AccessMode.OFF, by), Notice("done_off"))
+                await do(self._site, visit, SetAccess(AccessMode.OFF, by), Notice("done_off"))
             case AccessMode.ON.value:
                 hours = _hours(form.get("hours", ""))
                 wanted = (
@@ -148,14 +148,14 @@ class PlantPages:
                     if hours
                     else SetAccess(AccessMode.ON, by)
                 )
-                return await self._do(visit, wanted, Notice("done_on"))
+                await do(self._site, visit, wanted, Notice("done_on"))
             case _:
                 raise web.HTTPBadRequest
 
     async def end(self, request: web.Request) -> web.Response:
         visit, form = await self._site.form(request)
-        wanted = EndSession(_session_id(form.get("session", "")), actor(request))
-        return await self._do(visit, wanted, Notice("done_end"))
+        wanted = EndSession(session_id(form.get("session", "")), actor(request))
+        await do(self._site, visit, wanted, Notice("done_end"))
 
     async def enrol(self, request: web.Request) -> web.Response:
         visit, form = await self._site.form(request)
@@ -170,18 +170,7 @@ class PlantPages:
         except msgspec.ValidationError as exc:
             visit.notice = Notice("failed_malformed", {"why": str(exc)}, is_problem=True)
             raise web.HTTPSeeOther("/") from None
-        return await self._do(visit, wanted, None)
-
-    async def _do(self, visit: Visit, wanted: Request, done: Notice | None) -> web.Response:
-        """Ask rcd and say the truth: only what rcd confirms counts as done."""
-        try:
-            answer = await self._site.rcd.ask(wanted)
-        except RcdAwayError as exc:
-            self._site.log.warning(RCD_AWAY, reason=str(exc))
-            visit.notice = Notice("unconfirmed", is_problem=True)
-        else:
-            visit.notice = _outcome(wanted, answer, done)
-        raise web.HTTPSeeOther("/")
+        await do(self._site, visit, wanted, None)
 
     # What they share.
 
@@ -217,21 +206,9 @@ class PlantPages:
         return visit
 
     async def _session(self, text: str) -> SessionStatus | None:
-        wanted, view = _session_id(text), await self._view()
+        wanted, view = session_id(text), await self._view()
         listed = view.status.sessions if view.status is not None else ()
         return next((each for each in listed if each.session == wanted), None)
-
-
-def _outcome(wanted: Request, answer: Response, done: Notice | None) -> Notice | None:
-    match answer:
-        case Failed(error, detail):
-            return Notice(f"failed_{error.value}", {"why": detail}, is_problem=True)
-        case Status() if is_done(wanted, answer):
-            if isinstance(wanted, Enrol):
-                return Notice("done_enrol", {"server": answer.server, "name": answer.name})
-            return done
-        case _:
-            return Notice("contradicted", is_problem=True)
 
 
 def _digest(view: View) -> bytes:
@@ -245,13 +222,6 @@ def _digest(view: View) -> bytes:
         status = msgspec.structs.replace(status, remaining_s=None, sessions=sessions)
     shown = repr((view.shown, status, view.rcd_closed_by_ms, view.gate_closed_by_ms))
     return hashlib.sha256(shown.encode()).digest()
-
-
-def _session_id(text: str) -> SessionId:
-    try:
-        return msgspec.convert(text, SessionId)
-    except msgspec.ValidationError:
-        raise web.HTTPBadRequest from None
 
 
 def _hours(text: str) -> int:

@@ -14,6 +14,7 @@ from ams.guard import middleware
 from ams.history_pages import HistoryPages
 from ams.metrics import Metrics
 from ams.plant_pages import PlantPages
+from ams.release_pages import ReleasePages
 from ams.website import Website
 from rclib.pages.guard import MAX_BODY_BYTES, is_own_host
 from rclib.runtime.errors import bind_error
@@ -64,6 +65,7 @@ def application(site: Website, stopping: asyncio.Event) -> web.Application:
         [
             *DoorPages(site).routes(),
             *PlantPages(site, stopping).routes(),
+            *ReleasePages(site).routes(),
             *HistoryPages(site).routes(),
             *site.templates.routes(),
         ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rclib.wire.access import AccessMode
 from rclib.wire.gate import LIFETIME_S
-from rclib.wire.local import EndSession, SetAccess
+from rclib.wire.local import EndSession, Refuse, Release, SetAccess
 
 if TYPE_CHECKING:
     from ams.rcd_client import Contact
@@ -60,6 +60,8 @@ def is_done(wanted: Request, status: Status) -> bool:
             return status.is_on and status.access is mode
         case EndSession(session=session):
             return all(each.session != session for each in status.sessions)
+        case Release(session=session) | Refuse(session=session):
+            return all(each.session != session for each in status.waiting)
         case _:
             return True
 

@@ -199,6 +199,39 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Turned off. All connections have ended.",
     ),
     "done_on": ("Eingeschaltet.", "Turned on."),
+    # Who wants in.
+    "waiting": ("Jemand wartet auf Freigabe", "Somebody waits for a release"),
+    "look": ("Ansehen und entscheiden", "Look and decide"),
+    "release_title": ("{who} möchte zugreifen", "{who} wants access"),
+    "company": ("Firma", "Company"),
+    "no_reason": ("kein Grund genannt", "no reason given"),
+    "how_long": ("Höchstens", "At most"),
+    "comes_from": ("Kommt von", "Comes from"),
+    "computer": ("Rechner", "Computer"),
+    "computer_known": ("war schon hier", "was here before"),
+    "computer_new": (
+        "zum ersten Mal hier: Wörter vergleichen!",
+        "here for the first time: compare the words!",
+    ),
+    "phrase_text": (
+        (
+            "Lassen Sie sich am Telefon diese sechs Wörter vorlesen. Nur wenn alle stimmen, ist es "
+            "der Rechner, für den er sich ausgibt."
+        ),
+        (
+            "Let the technician read these six words to you on the phone. Only if all of them "
+            "agree "
+            "is it the computer it claims to be."
+        ),
+    ),
+    "release_for": ("Freigeben für", "Release for"),
+    "as_asked": ("{time}, wie gewünscht", "{time}, as asked for"),
+    "release": ("Freigeben", "Release"),
+    "refuse": ("Ablehnen", "Refuse"),
+    "waits": ("Wartet noch {time}.", "Waits for another {time}."),
+    "done_release": ("Freigegeben.", "Released."),
+    "done_refuse": ("Abgelehnt.", "Refused."),
+    "released_by": ("Freigegeben von", "Released by"),
     # Who is connected.
     "sessions": ("Gerade verbunden", "Connected right now"),
     "no_sessions": ("Niemand.", "Nobody."),
@@ -281,6 +314,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "event_access_changed": ("Schalter betätigt", "Switch turned"),
     "event_access_expired": ("Von selbst ausgeschaltet", "Turned off by itself"),
     "event_enrolment_redeemed": ("Bei der Cloud angemeldet", "Enrolled"),
+    "event_release_requested": ("Freigabe erbeten", "Release asked for"),
+    "event_session_released": ("Freigegeben", "Released"),
     "event_offer_accepted": ("Sitzung angenommen", "Session accepted"),
     "event_offer_refused": ("Sitzung abgelehnt", "Session refused"),
     "event_identity_pinned": ("Techniker-Rechner gemerkt", "Technician's computer remembered"),
@@ -316,6 +351,10 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Not done, the entries do not fit: {why}",
     ),
     "failed_unknown_session": ("Diese Verbindung besteht nicht mehr.", "No such connection."),
+    "failed_not_waiting": (
+        "Hier wartet niemand mehr: schon entschieden oder abgelaufen.",
+        "Nobody waits here any more: decided already, or over.",
+    ),
     "failed_storage": (
         "Nicht ausgeführt, das Gateway kann es nicht speichern: {why}",
         "Not done, the gateway cannot store it: {why}",

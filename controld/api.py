@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from controld import store_audit, store_users
+from controld import store_audit, store_repeats, store_users
 from controld.errors import (
+    ChangedError,
     ConflictError,
     DomainError,
     ForbiddenError,
     InvalidError,
     NotFoundError,
+    RevisionMissingError,
     TooManyError,
     UnauthenticatedError,
 )
@@ -38,11 +40,14 @@ if TYPE_CHECKING:
 
     from controld.records import User
     from controld.services import Services
+    from controld.store import Tx
 
 B = TypeVar("B", bound=msgspec.Struct)
 
 MAX_BODY_BYTES: Final = 64 * 1024
 REQUEST_S: Final = 10
+MIN_KEY, MAX_KEY = 16, 128
+MAX_REVISION_DIGITS: Final = 9
 REQUEST_FAILED = "request_failed"
 
 STATUS: Final[dict[type[DomainError], HTTPStatus]] = {
@@ -51,6 +56,8 @@ STATUS: Final[dict[type[DomainError], HTTPStatus]] = {
     ForbiddenError: HTTPStatus.FORBIDDEN,
     NotFoundError: HTTPStatus.NOT_FOUND,
     ConflictError: HTTPStatus.CONFLICT,
+    ChangedError: HTTPStatus.PRECONDITION_FAILED,
+    RevisionMissingError: HTTPStatus.PRECONDITION_REQUIRED,
     TooManyError: HTTPStatus.TOO_MANY_REQUESTS,
 }
 
@@ -88,6 +95,42 @@ class Call:
             return msgspec.json.decode(await self.request.read(), type=type_)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
             raise InvalidError("bad_request", str(exc)) from None
+
+    async def optional_body(self, type_: type[B]) -> B | None:
+        """Read the JSON body of a route that also goes without one; raises InvalidError."""
+        return await self.body(type_) if await self.request.read() else None
+
+    async def create(self, kind: type[B], work: Callable[[Tx], B]) -> B:
+        """Run the transaction of a creating request; with an Idempotency-Key only once."""
+        key = self.request.headers.get("Idempotency-Key")
+        if key is None:
+            return await self.services.store.write(work)
+        if not MIN_KEY <= len(key) <= MAX_KEY:
+            raise InvalidError(
+                "bad_request", f"an Idempotency-Key has {MIN_KEY} to {MAX_KEY} characters"
+            )
+        line = f"{self.request.method} {self.request.path}\n".encode()
+        repeat = store_repeats.Repeat(self.user.id, key, line + await self.request.read())
+
+        def once(tx: Tx) -> B:
+            known = store_repeats.find_answer(tx, repeat, self.now_ms)
+            if known is not None:
+                return msgspec.json.decode(known, type=kind)
+            answer = work(tx)
+            store_repeats.keep_answer(tx, repeat, msgspec.json.encode(answer), self.now_ms)
+            return answer
+
+        return await self.services.store.write(once)
+
+    def expected_revision(self) -> int:
+        """Read the revision a change was made from. Raises RevisionMissingError, InvalidError."""
+        tag = self.request.headers.get("If-Match")
+        if tag is None:
+            raise RevisionMissingError
+        number = tag.strip().strip('"')
+        if not (number.isascii() and number.isdigit() and len(number) <= MAX_REVISION_DIGITS):
+            raise InvalidError("bad_request", "If-Match is the ETag of an earlier answer")
+        return int(number)
 
     def number(self, name: str, default: int, *, low: int, high: int) -> int:
         """Read a number from the query; raises InvalidError."""
@@ -134,7 +177,11 @@ def _handler(
             answer = await route.handle(call)
         if answer is None:
             return web.Response(status=HTTPStatus.NO_CONTENT)
-        return _json(msgspec.json.encode(answer), route.status)
+        response = _json(msgspec.json.encode(answer), route.status)
+        revision = getattr(answer, "revision", None)
+        if revision is not None:
+            response.headers["ETag"] = f'"{revision}"'
+        return response
 
     return handle
 

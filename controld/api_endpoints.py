@@ -50,7 +50,7 @@ async def create_gateway(call: Call) -> GatewayEnrolment:
         _record(tx, call, AuditAction.GATEWAY_CREATED, gateway.id, {"name": gateway.name})
         return GatewayEnrolment(gateway.id, *_issue(tx, call, EndpointId(gateway.id)))
 
-    return await call.services.store.write(work)
+    return await call.create(GatewayEnrolment, work)
 
 
 async def renew_enrolment(call: Call) -> GatewayEnrolment:
@@ -60,7 +60,7 @@ async def renew_enrolment(call: Call) -> GatewayEnrolment:
         gateway = _gateway(tx, call)
         return GatewayEnrolment(gateway.id, *_issue(tx, call, EndpointId(gateway.id)))
 
-    return await call.services.store.write(work)
+    return await call.create(GatewayEnrolment, work)
 
 
 async def list_devices(call: Call) -> DeviceList:
@@ -75,7 +75,7 @@ async def create_device(call: Call) -> DeviceView:
     address = _device_address(request.address)
     offers = tuple(dict.fromkeys(_service(service) for service in request.services))
 
-    def work(tx: Tx) -> Device:
+    def work(tx: Tx) -> DeviceView:
         gateway = _gateway(tx, call)
         device = store_devices.add_device(
             tx,
@@ -88,9 +88,9 @@ async def create_device(call: Call) -> DeviceView:
         )
         detail = {"name": device.name, "address": address, "gateway": gateway.id}
         _record(tx, call, AuditAction.DEVICE_CREATED, device.id, detail)
-        return device
+        return _device_view(device)
 
-    return _device_view(await call.services.store.write(work))
+    return await call.create(DeviceView, work)
 
 
 async def remove_device(call: Call) -> None:
@@ -142,7 +142,7 @@ async def create_client(call: Call) -> ClientEnrolment:
         _record(tx, call, AuditAction.CLIENT_CREATED, client.id, {"name": client.name})
         return ClientEnrolment(client.id, *_issue(tx, call, EndpointId(client.id)))
 
-    return await call.services.store.write(work)
+    return await call.create(ClientEnrolment, work)
 
 
 _GATEWAY = "/api/v1/gateways/{gateway}"

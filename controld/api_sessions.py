@@ -6,21 +6,31 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from controld import sessions, store_users
+from controld import session_plans, session_releases, sessions, store_policies, store_users
 from controld.api import Call, Route
-from controld.api_types import SessionLink, SessionList, SessionRequest, SessionView
+from controld.api_types import (
+    SessionChange,
+    SessionLink,
+    SessionList,
+    SessionRequest,
+    SessionView,
+    StartRequest,
+)
 from controld.codes import new_token
 from controld.errors import ConflictError, ForbiddenError, NotFoundError
-from controld.lifecycle import StartFacts, StartRefusal
 from controld.roles import Action, Scope, scope_of
-from controld.sessions import Plan
-from controld.store_sessions import get_session, list_sessions
+from controld.session_plans import Plan
+from controld.sessions import Why
+from controld.start_rules import StartFacts, StartRefusal
+from controld.store_sessions import count_open, get_session, list_sessions
 from rclib.wire.ids import EndpointId, SessionId
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
     from controld.records import Session, User
+    from controld.session_plans import Changed
     from controld.store import Tx
+    from rclib.wire.ids import GatewayId
 
 MAX_LISTED: Final = 500
 
@@ -28,6 +38,12 @@ _REFUSED: Final[dict[StartRefusal, str]] = {
     StartRefusal.NOT_ASSIGNED: "this session is not released for you",
     StartRefusal.SESSION_OVER: "this session has ended; let a new one be prepared",
     StartRefusal.ALREADY_STARTED: "this session is already in use",
+    StartRefusal.NOT_RELEASED: "a second person has to release this session first",
+    StartRefusal.RELEASED_BY_YOU: "you released this session, so somebody else has to use it",
+    StartRefusal.REASON_REQUIRED: "this plant wants to know why; start with a reason",
+    StartRefusal.NO_MAINTENANCE: "the plant allows remote maintenance at other times",
+    StartRefusal.GATEWAY_BUSY: "as many sessions as this gateway allows are open already",
+    StartRefusal.USER_BUSY: "you have as many sessions open as one user may have; end one first",
     StartRefusal.WINDOW_NOT_OPEN: "the session's time window has not begun",
     StartRefusal.WINDOW_OVER: "the session's time window is over",
     StartRefusal.NO_RELAY: "no relay is configured; add one to controld.toml ([[relays]])",
@@ -49,21 +65,27 @@ async def list_(call: Call) -> SessionList:
 
 
 async def prepare(call: Call) -> SessionView:
-    request = await call.body(SessionRequest)
-    plan = Plan(
-        name=request.name,
-        gateway=request.gateway,
-        targets=[(t.device, t.protocol, t.port) for t in request.targets],
-        users=request.users,
-        duration_s=request.duration_s,
-        reason=request.reason,
-        window_from_ms=request.window_from_ms,
-        window_until_ms=request.window_until_ms,
+    plan = _plan(await call.body(SessionRequest))
+    return await call.create(
+        SessionView,
+        lambda tx: _view(call, session_plans.prepare(tx, plan, call.user, call.actor, call.now_ms)),
     )
-    session = await call.services.store.write(
-        lambda tx: sessions.prepare(tx, plan, call.user, call.actor, call.now_ms)
-    )
-    return _view(call, session)
+
+
+async def change(call: Call) -> SessionView:
+    """Another plan, wholly; see `session_plans.change` for what that undoes."""
+    request = await call.body(SessionChange)
+    revision = call.expected_revision()
+
+    def work(tx: Tx) -> Changed:
+        session = _visible(tx, call)
+        plan = _plan(request, session.gateway)
+        return session_plans.change(tx, session, plan, revision, call.user, call.actor, call.now_ms)
+
+    changed = await call.services.store.write(work)
+    if changed.closed is not None:
+        call.services.coordinator.tell_closed(changed.closed, EndReason.TARGETS_CHANGED)
+    return _view(call, changed.session)
 
 
 async def show(call: Call) -> SessionView:
@@ -74,7 +96,8 @@ async def show(call: Call) -> SessionView:
 async def start(call: Call) -> SessionLink:
     """Everything Start needs is checked in the transaction that issues the ticket."""
     services = call.services
-    ticket = new_token()
+    request = await call.optional_body(StartRequest) or StartRequest()
+    why, ticket = Why(request.reason, request.reference), new_token()
 
     def work(tx: Tx) -> Session | StartRefusal:
         session = _visible(tx, call)
@@ -84,17 +107,49 @@ async def start(call: Call) -> SessionLink:
         facts = StartFacts(
             user=user.id,
             role=user.role,
+            policy=store_policies.get_policy(tx, session.gateway),
             access=services.hub.access_of(EndpointId(session.gateway)),
             has_relay=services.admissions.has_relay,
+            open_at_gateway=count_open(tx, session.id, gateway=session.gateway),
+            open_of_user=count_open(tx, session.id, user=user.id),
+            max_of_user=services.config.limits.sessions_per_user,
             now_ms=call.now_ms,
         )
-        return sessions.start(tx, session, facts, services.config.times, ticket, call.actor)
+        return sessions.start(tx, session, facts, why, services.config.times, ticket, call.actor)
 
     started = await services.store.write(work)
     if isinstance(started, StartRefusal):
         refuse = ForbiddenError if started is StartRefusal.NOT_ASSIGNED else ConflictError
         raise refuse(started.value, _REFUSED[started])
     return SessionLink(_link(call, started.id, ticket), started.redeem_by_ms or 0)
+
+
+async def request_release(call: Call) -> SessionView:
+    """Ask for a second person's word (policy four_eyes)."""
+    session = await call.services.store.write(
+        lambda tx: session_releases.request(
+            tx, _visible(tx, call), call.user, call.actor, call.now_ms
+        )
+    )
+    return _view(call, session)
+
+
+async def release(call: Call) -> SessionView:
+    """Be the second person."""
+    session = await call.services.store.write(
+        lambda tx: session_releases.release(
+            tx, _visible(tx, call), call.user, call.actor, call.now_ms
+        )
+    )
+    return _view(call, session)
+
+
+async def refuse(call: Call) -> SessionView:
+    """Refuse what was asked for; the session is over."""
+    session = await call.services.store.write(
+        lambda tx: session_releases.refuse(tx, _visible(tx, call), call.actor, call.now_ms)
+    )
+    return _view(call, session)
 
 
 async def end(call: Call) -> None:
@@ -112,6 +167,10 @@ ROUTES = (
     Route("GET", "/api/v1/sessions", Action.SEE_SESSIONS, list_),
     Route("POST", "/api/v1/sessions", Action.PREPARE_SESSIONS, prepare, HTTPStatus.CREATED),
     Route("GET", _SESSION, Action.SEE_SESSIONS, show),
+    Route("PUT", _SESSION, Action.CHANGE_SESSION_DEVICES, change),
+    Route("POST", f"{_SESSION}/request", Action.START_SESSIONS, request_release),
+    Route("POST", f"{_SESSION}/release", Action.RELEASE_SESSIONS, release),
+    Route("POST", f"{_SESSION}/refuse", Action.RELEASE_SESSIONS, refuse),
     Route("POST", f"{_SESSION}/start", Action.START_SESSIONS, start),
     Route("POST", f"{_SESSION}/end", Action.END_SESSIONS, end),
 )
@@ -137,6 +196,24 @@ def _sees(user: User, session: Session) -> bool:
             return False
 
 
+def _plan(request: SessionRequest | SessionChange, gateway: GatewayId | None = None) -> Plan:
+    if isinstance(request, SessionRequest):
+        gateway = request.gateway
+    if gateway is None:
+        raise AssertionError("a plan is for a gateway")
+    return Plan(
+        name=request.name,
+        gateway=gateway,
+        targets=[(t.device, t.protocol, t.port) for t in request.targets],
+        users=request.users,
+        duration_s=request.duration_s,
+        reason=request.reason,
+        reference=request.reference,
+        window_from_ms=request.window_from_ms,
+        window_until_ms=request.window_until_ms,
+    )
+
+
 def _link(call: Call, session: SessionId, ticket: str) -> str:
     host = call.services.config.host
     at = f"[{host}]" if ":" in host else host
@@ -158,6 +235,13 @@ def _view(call: Call, session: Session) -> SessionView:
         users=session.users,
         duration_s=session.duration_s,
         reason=session.reason,
+        reference=session.reference,
+        revision=session.revision,
+        waits_for_plant=session.asked_plant and session.released_ms is None,
+        requested_by=session.requested_by,
+        requested_ms=session.requested_ms,
+        released_by=session.released_by,
+        released_ms=session.released_ms,
         window_from_ms=session.window_from_ms,
         window_until_ms=session.window_until_ms,
         created_by=session.created_by,

@@ -20,6 +20,7 @@ from rclib.wire.session import (
     PathKind,
     Port,
     Protocol,
+    Reference,
     Target,
     Text,
 )
@@ -29,6 +30,7 @@ PlainName = Annotated[
     str, msgspec.Meta(pattern=rf"\A{_EDGE}(?:[^\x00-\x1f\x7f]{{0,78}}{_EDGE})?\Z")
 ]
 """1 to 80 characters without control characters, nor spaces at the ends."""
+DurationSeconds = Annotated[int, msgspec.Meta(ge=60, le=7 * 86_400)]
 Password = Annotated[str, msgspec.Meta(max_length=256)]
 
 
@@ -193,10 +195,31 @@ class SessionRequest(Struct, frozen=True):
         tuple[TargetRequest, ...], msgspec.Meta(min_length=1, max_length=MAX_TARGETS)
     ]
     users: Annotated[tuple[UserId, ...], msgspec.Meta(max_length=256)] = ()
-    duration_s: Annotated[int, msgspec.Meta(ge=60, le=7 * 86_400)] = 14_400
+    duration_s: DurationSeconds = 14_400
     reason: Text = ""
+    reference: Reference = ""
     window_from_ms: Milliseconds | None = None
     window_until_ms: Milliseconds | None = None
+
+
+class SessionChange(Struct, frozen=True):
+    """The whole plan; a release given for another one is void."""
+
+    name: PlainName
+    targets: Annotated[
+        tuple[TargetRequest, ...], msgspec.Meta(min_length=1, max_length=MAX_TARGETS)
+    ]
+    users: Annotated[tuple[UserId, ...], msgspec.Meta(max_length=256)]
+    duration_s: DurationSeconds
+    reason: Text = ""
+    reference: Reference = ""
+    window_from_ms: Milliseconds | None = None
+    window_until_ms: Milliseconds | None = None
+
+
+class StartRequest(Struct, frozen=True):
+    reason: Text = ""
+    reference: Reference = ""
 
 
 class SessionView(Struct, frozen=True):
@@ -212,6 +235,13 @@ class SessionView(Struct, frozen=True):
     users: tuple[UserId, ...]
     duration_s: int
     reason: str
+    reference: str
+    revision: int
+    waits_for_plant: bool
+    requested_by: UserId | None
+    requested_ms: Milliseconds | None
+    released_by: str | None
+    released_ms: Milliseconds | None
     window_from_ms: Milliseconds | None
     window_until_ms: Milliseconds | None
     created_by: UserId

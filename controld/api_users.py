@@ -35,7 +35,7 @@ async def create_user(call: Call) -> UserCreated:
     password = new_password()
     password_hash = await call.services.passwords.hash(password)
 
-    def work(tx: Tx) -> UserId:
+    def work(tx: Tx) -> UserCreated:
         user = store_users.add_user(
             tx,
             call.user.organisation,
@@ -46,9 +46,9 @@ async def create_user(call: Call) -> UserCreated:
         )
         detail = {"name": request.name, "role": request.role.value}
         store_audit.append(tx, _entry(call, AuditAction.USER_CREATED, user.id, detail), call.now_ms)
-        return user.id
+        return UserCreated(user.id, password)
 
-    return UserCreated(await call.services.store.write(work), password)
+    return await call.create(UserCreated, work)
 
 
 async def disable_user(call: Call) -> None:

@@ -47,6 +47,8 @@ class TimesConfig(Config, frozen=True, kw_only=True):
     ticket_s: Annotated[int, msgspec.Meta(ge=1, le=60)] = 60
     answer_s: Seconds = 60
     """How long a gateway has to answer an offer."""
+    release_s: Annotated[int, msgspec.Meta(ge=60, le=30 * 86_400)] = 86_400
+    """How long a second person's release waits to be used."""
     enrolment_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 86_400
     login_idle_s: Annotated[int, msgspec.Meta(ge=60, le=900)] = 900
     """A login that is not used for this long is over; in any case after api_token_s."""
@@ -64,6 +66,13 @@ class SyslogConfig(Config, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.target.startswith(("tcp://", "tls://")):
             raise ValueError(f"{self.target!r} is not tcp://HOST:PORT or tls://HOST:PORT")
+
+
+class LimitsConfig(Config, frozen=True, kw_only=True):
+    """What one user may hold at once; a gateway's limits stand in its policy."""
+
+    sessions_per_user: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
+    tokens_per_user: Annotated[int, msgspec.Meta(ge=0, le=256)] = 20
 
 
 class ControldConfig(Config, frozen=True, kw_only=True):
@@ -89,6 +98,7 @@ class ControldConfig(Config, frozen=True, kw_only=True):
     """STUN servers as host:port; both ends of a session ask all of them. At most four."""
     times: TimesConfig = TimesConfig()
     syslog: SyslogConfig | None = None
+    limits: LimitsConfig = LimitsConfig()
     status: StatusConfig = StatusConfig()
 
     def __post_init__(self) -> None:

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controld import session_messages, sessions, store_audit
+from controld import session_messages, session_releases, sessions, store_audit
 from controld.errors import NotFoundError
-from controld.records import CONTROLD, OPEN_STATES, Actor, Entry, Session, SessionState
+from controld.records import (
+    CONTROLD,
+    FINAL_STATES,
+    OPEN_STATES,
+    Actor,
+    Entry,
+    Session,
+    SessionState,
+)
 from controld.session_messages import Ends, read_ends
 from controld.store_sessions import get_session, open_sessions_of_gateway
 from rclib.wire.audit import AuditAction
@@ -19,11 +27,13 @@ from rclib.wire.control import (
     AuditHead,
     GatewayState,
     PathSignal,
+    ReleasePending,
     SessionAnswer,
     SessionEnd,
     SessionEnded,
     SessionProgress,
     SessionRefusal,
+    SessionRelease,
     TicketRedeem,
 )
 from rclib.wire.identity import Side, answer_key_statement, is_signed_by, offer_key_statement
@@ -77,6 +87,10 @@ class Coordinator:
                 await self._on_redeem(sender, body)
             case SessionAnswer() if is_gateway:
                 await self._on_answer(sender, body)
+            case ReleasePending() if is_gateway:
+                await self._on_release_pending(sender, body)
+            case SessionRelease() if is_gateway:
+                await self._on_release(sender, body)
             case SessionRefusal():
                 await self._on_refusal(sender, body)
             case SessionProgress():
@@ -133,7 +147,13 @@ class Coordinator:
 
     def tell_end(self, session: Session, *, but: EndpointId | None = None) -> None:
         """Tell the ends of a session that has ended, except the one that said so."""
-        message = SessionEnd(session.id, session.end_reason or EndReason.LEASE_ENDED)
+        self.tell_closed(session, session.end_reason or EndReason.LEASE_ENDED, but=but)
+
+    def tell_closed(
+        self, session: Session, reason: EndReason, *, but: EndpointId | None = None
+    ) -> None:
+        """Tell the ends that this start of the session is over; the session may go on."""
+        message = SessionEnd(session.id, reason)
         if session.client is None:
             return  # without a redeemed ticket neither end has heard of it
         for endpoint in (EndpointId(session.gateway), EndpointId(session.client)):
@@ -164,12 +184,50 @@ class Coordinator:
         message = session_messages.offer(ends, self._admissions, now_ms)
         self._hub.send(ends.gateway, message)
 
-    async def _on_answer(self, sender: LinkIdentity, body: SessionAnswer) -> None:
+    async def _on_release_pending(self, sender: LinkIdentity, body: ReleasePending) -> None:
         now_ms = self._now_ms()
+
+        def work(tx: Tx) -> Session | None:
+            session = _session_of(tx, sender, body.session)
+            if session is None or not _awaits_answer(session):
+                return None
+            session_releases.plant_asked(tx, session, body, self._times.answer_s, now_ms)
+            return session
+
+        session = await self._store.write(work)
+        if session is None:
+            await self._correct(sender, body.session)
+        elif session.client is not None:
+            self._hub.send(EndpointId(session.client), body)
+
+    async def _on_release(self, sender: LinkIdentity, body: SessionRelease) -> None:
+        now_ms = self._now_ms()
+        actor = Actor(sender.endpoint, sender.name)
 
         def work(tx: Tx) -> tuple[Ends, bool] | None:
             session = _session_of(tx, sender, body.session)
-            if session is None or session.state is not SessionState.STARTING or session.answered:
+            if session is None or not _awaits_answer(session):
+                return None
+            ends = read_ends(tx, session)
+            if ends is None:
+                return None
+            released = session_releases.plant_released(tx, ends, body, actor, now_ms)
+            return ends, released is not None
+
+        kept = await self._store.write(work)
+        if kept is None:
+            await self._correct(sender, body.session)
+        elif not kept[1]:
+            detail = "the plant's release is not signed by its gateway for exactly this session"
+            refusal = SessionRefusal(body.session, RefusalReason.BAD_SIGNATURE, detail)
+            await self._end_refused(refusal, CONTROLD)
+
+    async def _on_answer(self, sender: LinkIdentity, body: SessionAnswer) -> None:
+        now_ms = self._now_ms()
+
+        def work(tx: Tx) -> tuple[Ends, RefusalReason | None] | None:
+            session = _session_of(tx, sender, body.session)
+            if session is None or not _awaits_answer(session):
                 return None
             ends = read_ends(tx, session)
             if ends is None:
@@ -177,23 +235,26 @@ class Coordinator:
             statement = answer_key_statement(
                 session.id, body.tunnel_key, ends.client_key, ends.tunnel_key
             )
-            is_signed = is_signed_by(ends.gateway_key, statement, body.signature)
-            if is_signed:
-                sessions.note_answer(tx, session)
-            return ends, is_signed
+            if not is_signed_by(ends.gateway_key, statement, body.signature):
+                return ends, RefusalReason.BAD_SIGNATURE
+            if not session_releases.is_released(tx, session):
+                return ends, RefusalReason.NOT_RELEASED
+            sessions.note_answer(tx, session)
+            return ends, None
 
         answered = await self._store.write(work)
         if answered is None:
             await self._correct(sender, body.session)
             return
-        ends, is_signed = answered
-        if is_signed:
+        ends, reason = answered
+        if reason is None:
             message = session_messages.grant(ends, body, self._admissions, now_ms)
             self._hub.send(ends.client, message)
             return
         detail = "the gateway's answer is not signed by its enrolled identity"
-        refusal = SessionRefusal(body.session, RefusalReason.BAD_SIGNATURE, detail)
-        await self._end_refused(refusal, CONTROLD)
+        if reason is RefusalReason.NOT_RELEASED:
+            detail = "the gateway answered, but nobody has released this session"
+        await self._end_refused(SessionRefusal(body.session, reason, detail), CONTROLD)
 
     async def _on_refusal(self, sender: LinkIdentity, body: SessionRefusal) -> None:
         if await self._store.read(lambda tx: _session_of(tx, sender, body.session)) is None:
@@ -233,6 +294,9 @@ class Coordinator:
             found = _session_of(tx, sender, session)
             if found is None:
                 return None, False
+            # An end that closed an earlier start, as it was told, says nothing about this one.
+            if found.state not in OPEN_STATES or reason is EndReason.TARGETS_CHANGED:
+                return None, True
             return sessions.end(tx, found, reason, actor, now_ms), True
 
         ended, is_known = await self._store.write(work)
@@ -305,7 +369,7 @@ class Coordinator:
         found = await self._store.read(lambda tx: _session_of(tx, sender, session))
         if found is None:
             await self._record_foreign(sender, session)
-        elif found.state is SessionState.ENDED:
+        elif found.state in FINAL_STATES:
             reason = found.end_reason or EndReason.LEASE_ENDED
             self._hub.send(sender.endpoint, SessionEnd(session, reason))
 
@@ -320,6 +384,14 @@ class Coordinator:
         )
         now_ms = self._now_ms()
         await self._store.write(lambda tx: store_audit.append(tx, entry, now_ms))
+
+
+def _awaits_answer(session: Session) -> bool:
+    return (
+        session.state is SessionState.STARTING
+        and session.client is not None
+        and not session.answered
+    )
 
 
 def _session_of(tx: Tx, sender: LinkIdentity, session: SessionId) -> Session | None:

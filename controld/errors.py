@@ -4,6 +4,8 @@
     - NotFoundError: no such object here, or none this caller may know of.
     - ForbiddenError: the caller's role does not allow it.
     - ConflictError: the object's state does not allow it.
+        - ChangedError: somebody else changed it since the caller looked.
+    - RevisionMissingError: a change does not say what it was made from.
     - InvalidError: the request contradicts itself or names impossible values.
     - UnauthenticatedError: who asks is unknown, or no longer known.
     - TooManyError: asked too often.
@@ -32,6 +34,16 @@ class ForbiddenError(DomainError):
 
 class ConflictError(DomainError):
     pass
+
+
+class ChangedError(ConflictError):
+    def __init__(self, what: str) -> None:
+        super().__init__("changed_meanwhile", f"somebody changed this {what}; look again")
+
+
+class RevisionMissingError(DomainError):
+    def __init__(self) -> None:
+        super().__init__("revision_missing", "send the ETag you changed as If-Match")
 
 
 class InvalidError(DomainError):

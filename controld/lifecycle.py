@@ -1,8 +1,17 @@
-"""The life of a session as a table and two questions. Pure: time and presence are passed in.
+"""The life of a session as a table, and what time does to it. Pure: time and presence come in.
 
-prepared ──start──▶ starting ──handshake──▶ active
-    ▲                  │ │                     │
-    └─ticket expired───┘ └────────end──────────┴──▶ ended
+                  ┌──────────── changed ────────────┬──────────────┐
+                  ▼                                 │              │
+prepared ──request──▶ requested ──release──▶ released              │
+    │  ▲                  │                    │  ▲                │
+    │  └─── unused ───┐   └─refuse─▶ refused   │  └─ unused ─┐     │
+    │                 │                 ▲      │             │     │
+    └──────start──────┴──▶ starting ◀───┼──────┴─────────────┘     │
+                              │ └───────┘ turned away              │
+                              └──handshake──▶ active ──────────────┘
+
+Each of them ends when it is ended; what waits past its window expires. A release by the plant
+(`plant_release`) happens inside `starting`: the plant releases one computer's start.
 """
 
 from __future__ import annotations
@@ -12,37 +21,48 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from controld.records import Session, SessionState
-from controld.roles import Action, Role, Scope, scope_of
-from rclib.wire.access import AccessMode
+from controld.records import FINAL_STATES, WAITING_STATES, Session, SessionState
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rclib.wire.ids import UserId
-
 
 class Event(StrEnum):
     """What moves a session."""
 
+    REQUEST = "request"
+    RELEASE = "release"
+    REFUSE = "refuse"
+    LAPSE = "lapse"  # a release nobody used in time
+    CHANGE = "change"  # of devices, ports, users or times
     START = "start"
-    TICKET_EXPIRED = "ticket_expired"
+    UNUSED = "unused"  # the ticket's time is over
+    UNUSED_RELEASED = "unused_released"
+    TURN_AWAY = "turn_away"  # by the plant, or because an end cannot take part
     HANDSHAKE = "handshake"
+    EXPIRE = "expire"
     END = "end"
 
 
 _S = SessionState
 TRANSITIONS: Final[Mapping[tuple[SessionState, Event], SessionState]] = MappingProxyType(
     {
+        (_S.PREPARED, Event.REQUEST): _S.REQUESTED,
+        (_S.REQUESTED, Event.RELEASE): _S.RELEASED,
+        (_S.REQUESTED, Event.REFUSE): _S.REFUSED,
+        (_S.RELEASED, Event.LAPSE): _S.PREPARED,
         (_S.PREPARED, Event.START): _S.STARTING,
+        (_S.RELEASED, Event.START): _S.STARTING,
         (_S.STARTING, Event.START): _S.STARTING,  # pressed again: a new ticket voids the old
-        (_S.STARTING, Event.TICKET_EXPIRED): _S.PREPARED,
+        (_S.STARTING, Event.UNUSED): _S.PREPARED,
+        (_S.STARTING, Event.UNUSED_RELEASED): _S.RELEASED,
+        (_S.STARTING, Event.TURN_AWAY): _S.REFUSED,
         (_S.STARTING, Event.HANDSHAKE): _S.ACTIVE,
         (_S.ACTIVE, Event.HANDSHAKE): _S.ACTIVE,  # the path changed
-        (_S.PREPARED, Event.END): _S.ENDED,
-        (_S.STARTING, Event.END): _S.ENDED,
-        (_S.ACTIVE, Event.END): _S.ENDED,
+        **{(state, Event.CHANGE): _S.PREPARED for state in _S if state not in FINAL_STATES},
+        **{(state, Event.EXPIRE): _S.EXPIRED for state in WAITING_STATES},
+        **{(state, Event.END): _S.ENDED for state in _S if state not in FINAL_STATES},
     }
 )
 
@@ -64,59 +84,6 @@ def next_state(state: SessionState, event: Event) -> SessionState:
         raise TransitionError(state, event) from None
 
 
-class StartRefusal(StrEnum):
-    """Why Start is not possible; the API's error codes."""
-
-    NOT_ASSIGNED = "not_assigned"
-    SESSION_OVER = "session_over"
-    ALREADY_STARTED = "already_started"
-    WINDOW_NOT_OPEN = "window_not_open"
-    WINDOW_OVER = "window_over"
-    NO_RELAY = "no_relay"
-    GATEWAY_OFFLINE = "gateway_offline"
-    ACCESS_OFF = "access_off"
-
-
-@dataclass(frozen=True, slots=True)
-class StartFacts:
-    """Everything Start depends on besides the session itself."""
-
-    user: UserId
-    role: Role
-    access: AccessMode | None
-    """The gateway's state as last told on its open link; None without a link."""
-    has_relay: bool
-    now_ms: int
-
-
-def refusal_to_start(session: Session, facts: StartFacts) -> StartRefusal | None:
-    """Why this start is refused, or None. What is not known counts as a refusal."""
-    scope = scope_of(facts.role, Action.START_SESSIONS)
-    refusals = (
-        (
-            StartRefusal.NOT_ASSIGNED,
-            scope is Scope.NONE or (scope is Scope.OWN and facts.user not in session.users),
-        ),
-        (StartRefusal.SESSION_OVER, session.state is _S.ENDED),
-        (StartRefusal.ALREADY_STARTED, _is_taken(session, facts.user)),
-        (StartRefusal.WINDOW_NOT_OPEN, facts.now_ms < (session.window_from_ms or 0)),
-        (
-            StartRefusal.WINDOW_OVER,
-            session.window_until_ms is not None and facts.now_ms >= session.window_until_ms,
-        ),
-        (StartRefusal.NO_RELAY, not facts.has_relay),
-        (StartRefusal.GATEWAY_OFFLINE, facts.access is None),
-        (StartRefusal.ACCESS_OFF, facts.access not in {AccessMode.ON, AccessMode.ON_UNTIL}),
-    )
-    return next((refusal for refusal, applies in refusals if applies), None)
-
-
-def absolute_end_ms(session: Session, now_ms: int) -> int:
-    """When a session started now is over, whatever is renewed."""
-    end = now_ms + session.duration_s * 1000
-    return end if session.window_until_ms is None else min(end, session.window_until_ms)
-
-
 def lease_end_ms(not_after_ms: int, lease_s: int, now_ms: int) -> int:
     return min(now_ms + lease_s * 1000, not_after_ms)
 
@@ -124,6 +91,8 @@ def lease_end_ms(not_after_ms: int, lease_s: int, now_ms: int) -> int:
 class Due(StrEnum):
     """What time has made necessary, besides ending."""
 
+    EXPIRE = "expire"
+    LAPSE = "lapse"
     EXPIRE_TICKET = "expire_ticket"
     GIVE_UP_ANSWER = "give_up_answer"
     RENEW = "renew"
@@ -144,6 +113,7 @@ class Patience:
 
     lease_s: int
     client_grace_s: int
+    release_s: int
 
 
 def due(
@@ -151,21 +121,21 @@ def due(
 ) -> Due | EndReason | None:
     """What has to happen to this session now. Missing times count as over."""
     match session.state:
-        case _S.PREPARED:
-            over = session.window_until_ms is not None and now_ms >= session.window_until_ms
-            return EndReason.TIME_OVER if over else None
+        case _S.PREPARED | _S.REQUESTED | _S.RELEASED:
+            return _due_while_waiting(session, patience, now_ms)
         case _S.STARTING:
             return _due_while_starting(session, now_ms)
         case _S.ACTIVE:
             return _due_while_active(session, presence, patience, now_ms)
-        case _S.ENDED:
+        case _S.ENDED | _S.REFUSED | _S.EXPIRED:
             return None
 
 
-def _is_taken(session: Session, user: UserId) -> bool:
-    if session.state is _S.STARTING:
-        return session.client is not None or session.started_by != user
-    return session.state is _S.ACTIVE
+def _due_while_waiting(session: Session, patience: Patience, now_ms: int) -> Due | None:
+    if session.window_until_ms is not None and now_ms >= session.window_until_ms:
+        return Due.EXPIRE
+    lapses_ms = (session.released_ms or 0) + patience.release_s * 1000
+    return Due.LAPSE if session.state is _S.RELEASED and now_ms >= lapses_ms else None
 
 
 def _due_while_starting(session: Session, now_ms: int) -> Due | EndReason | None:

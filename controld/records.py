@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from controld.maintenance import Window
     from controld.roles import Role
     from rclib.wire.audit import AuditAction
     from rclib.wire.ids import (
@@ -115,16 +116,55 @@ class Device:
     services: tuple[Service, ...]
 
 
+class ReleasePolicy(StrEnum):
+    """Whose word a start needs, besides that of the administrator who prepared it."""
+
+    OPEN = "open"
+    FOUR_EYES = "four_eyes"
+    PLANT_RELEASE = "plant_release"
+
+
+class ReasonPolicy(StrEnum):
+    """Whether a start says why."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayPolicy:
+    """What holds for every session at one gateway."""
+
+    release: ReleasePolicy
+    reason: ReasonPolicy
+    max_sessions: int
+    """Open at once."""
+    max_duration_s: int
+    idle_timeout_s: int
+    """A session without packets ends after this; 0: never."""
+    time_zone: str
+    windows: tuple[Window, ...]
+    """None: at any time."""
+    revision: int = 1
+
+
 class SessionState(StrEnum):
     """Where a session stands; `lifecycle` says how it gets there."""
 
     PREPARED = "prepared"
+    REQUESTED = "requested"
+    RELEASED = "released"
     STARTING = "starting"
     ACTIVE = "active"
     ENDED = "ended"
+    REFUSED = "refused"
+    EXPIRED = "expired"
 
 
+WAITING_STATES = (SessionState.PREPARED, SessionState.REQUESTED, SessionState.RELEASED)
 OPEN_STATES = (SessionState.STARTING, SessionState.ACTIVE)
+FINAL_STATES = (SessionState.ENDED, SessionState.REFUSED, SessionState.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +185,22 @@ class Session:
     state: SessionState
     targets: tuple[Target, ...]
     users: tuple[UserId, ...]
+    reference: str = ""
+    revision: int = 1
+    """Of what people decide about it: plan and release."""
+    # Of a release; gone as soon as devices, ports, users or times change.
+    requested_by: UserId | None = None
+    requested_ms: int | None = None
+    released_by: str | None = None
+    """The second person's UserId (four_eyes), or whom the plant's page names (plant_release)."""
+    released_ms: int | None = None
+    release_signature: Signature | None = None
+    """Of the gateway's identity, for a release by the plant."""
     # From the start on; back to None when an unused ticket expires.
     started_by: UserId | None = None
     started_ms: int | None = None
+    started_from: str = ""
+    """The network address Start was pressed from."""
     redeem_by_ms: int | None = None
     not_after_ms: int | None = None
     # From the redeemed ticket on.
@@ -156,6 +209,8 @@ class Session:
     technician_signature: Signature | None = None
     link_pair: int | None = None
     """Which pair of LINK_NETWORK the two ends have."""
+    asked_plant: bool = False
+    """The gateway has said that a person there is to release the start."""
     answer_by_ms: int | None = None
     lease_until_ms: int | None = None
     # From the gateway's answer on.

@@ -16,6 +16,8 @@ class Role(StrEnum):
     ADMINISTRATOR = "administrator"
     RC_ADMINISTRATOR = "rc_administrator"
     RC_USER = "rc_user"
+    AUDITOR = "auditor"
+    """Reads sessions and the record; each look is recorded."""
 
 
 class Action(StrEnum):
@@ -28,6 +30,7 @@ class Action(StrEnum):
     ENROL_CLIENT = "enrol_client"  # the caller's own PC
     PREPARE_SESSIONS = "prepare_sessions"
     CHANGE_SESSION_DEVICES = "change_session_devices"
+    RELEASE_SESSIONS = "release_sessions"  # as the second person of `four_eyes`
     START_SESSIONS = "start_sessions"
     END_SESSIONS = "end_sessions"
     SEE_SESSIONS = "see_sessions"
@@ -42,7 +45,7 @@ class Scope(StrEnum):
     ALL = "all"
 
 
-_A, _R, _U = Role.ADMINISTRATOR, Role.RC_ADMINISTRATOR, Role.RC_USER
+_A, _R, _U, _I = Role.ADMINISTRATOR, Role.RC_ADMINISTRATOR, Role.RC_USER, Role.AUDITOR
 
 _TABLE: Final[Mapping[Action, Mapping[Role, Scope]]] = MappingProxyType(
     {
@@ -53,10 +56,11 @@ _TABLE: Final[Mapping[Action, Mapping[Role, Scope]]] = MappingProxyType(
         Action.ENROL_CLIENT: {_A: Scope.OWN, _R: Scope.OWN, _U: Scope.OWN},
         Action.PREPARE_SESSIONS: {_A: Scope.ALL, _R: Scope.ALL},
         Action.CHANGE_SESSION_DEVICES: {_A: Scope.ALL, _R: Scope.ALL},
+        Action.RELEASE_SESSIONS: {_A: Scope.ALL, _R: Scope.ALL},
         Action.START_SESSIONS: {_A: Scope.ALL, _R: Scope.ALL, _U: Scope.OWN},
         Action.END_SESSIONS: {_A: Scope.ALL, _R: Scope.ALL, _U: Scope.OWN},
-        Action.SEE_SESSIONS: {_A: Scope.ALL, _R: Scope.ALL, _U: Scope.OWN},
-        Action.READ_AUDIT: {_A: Scope.ALL},
+        Action.SEE_SESSIONS: {_A: Scope.ALL, _R: Scope.ALL, _U: Scope.OWN, _I: Scope.ALL},
+        Action.READ_AUDIT: {_A: Scope.ALL, _I: Scope.ALL},
     }
 )
 

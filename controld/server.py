@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from controld import api_audit, api_endpoints, api_factors, api_login, api_sessions, api_users
+from controld import (
+    api_audit,
+    api_endpoints,
+    api_factors,
+    api_login,
+    api_policies,
+    api_sessions,
+    api_users,
+)
 from controld.admissions import Admissions
 from controld.api import MAX_BODY_BYTES, REQUEST_S, Route, add_routes
 from controld.audit_notary import SIGNING_FAILED, Notary, load_log_key
@@ -50,6 +58,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *api_factors.ROUTES,
     *api_users.ROUTES,
     *api_endpoints.ROUTES,
+    *api_policies.ROUTES,
     *api_sessions.ROUTES,
     *api_audit.ROUTES,
 )

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controld import sessions, store_endpoints, store_users
+from controld import sessions, store_endpoints, store_policies, store_users
+from controld.records import ReleasePolicy
 from rclib.wire.control import LeaseRenewal, Peer, SessionGrant, SessionOffer, Technician
 from rclib.wire.identity import Side
 from rclib.wire.ids import EndpointId
 
 if TYPE_CHECKING:
     from controld.admissions import Admissions
-    from controld.records import Session
+    from controld.records import GatewayPolicy, Session
     from controld.store import Tx
     from rclib.wire.control import RelayLeg, SessionAnswer
     from rclib.wire.ids import IdentityKey, Signature, TunnelKey
@@ -23,6 +24,7 @@ class Ends:
     """A session whose ticket was redeemed, and who its two ends are."""
 
     session: Session
+    policy: GatewayPolicy
     technician: Technician
     client_key: IdentityKey
     gateway_key: IdentityKey
@@ -53,10 +55,12 @@ def read_ends(tx: Tx, session: Session) -> Ends | None:
         return None
     return Ends(
         session=session,
+        policy=store_policies.get_policy(tx, session.gateway),
         technician=Technician(
             client=session.client,
             user=store_users.get_user(tx, session.started_by).name,
             organisation=store_users.organisation_name(tx, session.organisation),
+            source=session.started_from,
         ),
         client_key=client_key,
         gateway_key=gateway_key,
@@ -81,6 +85,9 @@ def offer(ends: Ends, admissions: Admissions, now_ms: int) -> SessionOffer:
         not_after_ms=ends.not_after_ms,
         stun=admissions.stun,
         reason=ends.session.reason,
+        reference=ends.session.reference,
+        needs_release=ends.policy.release is ReleasePolicy.PLANT_RELEASE,
+        idle_timeout_s=ends.policy.idle_timeout_s,
     )
 
 

@@ -10,13 +10,20 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from controld import lifecycle, store_audit, store_devices, store_endpoints, store_users
-from controld.codes import new_id
-from controld.errors import InvalidError, NotFoundError
-from controld.lifecycle import Event, StartFacts, StartRefusal, next_state
-from controld.records import CONTROLD, Actor, Entry, Session, SessionState
+from controld import lifecycle, start_rules, store_audit
+from controld.errors import NotFoundError
+from controld.lifecycle import Event, next_state
+from controld.records import (
+    CONTROLD,
+    FINAL_STATES,
+    WAITING_STATES,
+    Actor,
+    Entry,
+    ReasonPolicy,
+    Session,
+    SessionState,
+)
 from controld.store_sessions import (
-    add_session,
     add_ticket,
     get_session,
     save_session,
@@ -25,79 +32,48 @@ from controld.store_sessions import (
     void_tickets,
 )
 from rclib.wire.audit import AuditAction
-from rclib.wire.ids import ClientId, SessionId
-from rclib.wire.session import LINK_NETWORK, EndReason, LinkAddresses, PathKind, Target
+from rclib.wire.ids import ClientId
+from rclib.wire.session import LINK_NETWORK, EndReason, LinkAddresses, PathKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from controld.config import TimesConfig
-    from controld.records import Device, LinkIdentity, User
+    from controld.records import LinkIdentity
+    from controld.start_rules import StartFacts, StartRefusal
     from controld.store import Tx
     from rclib.wire.control import TicketRedeem
-    from rclib.wire.ids import DeviceId, GatewayId, UserId
-    from rclib.wire.session import Protocol
 
 _LINK_PAIRS: Final = LINK_NETWORK.num_addresses // 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What an administrator prepares."""
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What a technician says at the start; empty leaves what the preparation says."""
 
-    name: str
-    gateway: GatewayId
-    targets: Sequence[tuple[DeviceId, Protocol, int | None]]
-    users: Sequence[UserId]
-    duration_s: int
-    reason: str
-    window_from_ms: int | None
-    window_until_ms: int | None
-
-
-def prepare(tx: Tx, plan: Plan, user: User, actor: Actor, now_ms: int) -> Session:
-    """Create a session; raises NotFoundError for foreign objects, InvalidError for bad plans."""
-    gateway = store_endpoints.get_gateway(tx, plan.gateway, user.organisation)
-    devices = {device.id: device for device in store_devices.list_devices(tx, gateway.id)}
-    targets = tuple(dict.fromkeys(_target(devices, *wanted) for wanted in plan.targets))
-    users = tuple(dict.fromkeys(plan.users))
-    for assigned in users:
-        if store_users.get_user(tx, assigned, user.organisation).disabled:
-            raise InvalidError("user_disabled", f"the user {assigned} is disabled")
-    start, end = plan.window_from_ms, plan.window_until_ms
-    if end is not None and (end <= now_ms or (start is not None and end <= start)):
-        raise InvalidError("window_empty", "the window is over before it begins")
-    session = Session(
-        id=SessionId(new_id("ses")),
-        organisation=user.organisation,
-        gateway=gateway.id,
-        gateway_name=gateway.name,
-        name=plan.name,
-        reason=plan.reason,
-        duration_s=plan.duration_s,
-        window_from_ms=start,
-        window_until_ms=end,
-        created_by=user.id,
-        created_ms=now_ms,
-        state=SessionState.PREPARED,
-        targets=targets,
-        users=users,
-    )
-    add_session(tx, session)
-    detail = {"name": plan.name, "gateway": gateway.id, "targets": _spelt(targets)}
-    _record(tx, AuditAction.SESSION_PREPARED, session, actor, now_ms, detail)
-    return session
+    reason: str = ""
+    reference: str = ""
 
 
 def start(
-    tx: Tx, session: Session, facts: StartFacts, times: TimesConfig, ticket: str, actor: Actor
+    tx: Tx,
+    session: Session,
+    facts: StartFacts,
+    why: Why,
+    times: TimesConfig,
+    ticket: str,
+    actor: Actor,
 ) -> Session | StartRefusal:
     """Check everything Start needs and issue the ticket, in one transaction."""
     now_ms = facts.now_ms
-    refusal = lifecycle.refusal_to_start(session, facts)
+    if facts.policy.reason is not ReasonPolicy.OFF:
+        session = replace(
+            session,
+            reason=why.reason or session.reason,
+            reference=why.reference or session.reference,
+        )
+    refusal = start_rules.refusal_to_start(session, facts)
     if refusal is not None:
         detail = {"reason": refusal.value}
-        _record(tx, AuditAction.SESSION_START_REFUSED, session, actor, now_ms, detail)
+        record(tx, AuditAction.SESSION_START_REFUSED, session, actor, now_ms, detail)
         return refusal
     started = replace(
         session,
@@ -105,11 +81,14 @@ def start(
         started_by=facts.user,
         started_ms=now_ms,
         redeem_by_ms=now_ms + times.ticket_s * 1000,
-        not_after_ms=lifecycle.absolute_end_ms(session, now_ms),
+        started_from=actor.source,
+        not_after_ms=start_rules.absolute_end_ms(session, facts.policy, now_ms),
     )
     save_session(tx, started)
     add_ticket(tx, started, facts.user, ticket, now_ms)
-    _record(tx, AuditAction.SESSION_STARTED, started, actor, now_ms)
+    detail = {"reason": started.reason, "reference": started.reference}
+    detail["released_by"] = started.released_by or ""
+    record(tx, AuditAction.SESSION_STARTED, started, actor, now_ms, detail)
     return started
 
 
@@ -131,7 +110,7 @@ def redeem(
     )
     if not admits:
         if session.organisation == client.organisation:
-            _record(tx, AuditAction.TICKET_REFUSED, session, actor, now_ms)
+            record(tx, AuditAction.TICKET_REFUSED, session, actor, now_ms)
         return None
     redeemed = replace(
         session,
@@ -143,7 +122,7 @@ def redeem(
         lease_until_ms=lifecycle.lease_end_ms(session.not_after_ms or 0, times.lease_s, now_ms),
     )
     save_session(tx, redeemed)
-    _record(tx, AuditAction.TICKET_REDEEMED, redeemed, actor, now_ms)
+    record(tx, AuditAction.TICKET_REDEEMED, redeemed, actor, now_ms)
     return redeemed
 
 
@@ -164,7 +143,7 @@ def progress(tx: Tx, session: Session, path: PathKind, actor: Actor, now_ms: int
         changed = replace(session, path=path, state=next_state(session.state, Event.HANDSHAKE))
     save_session(tx, changed)
     if session.state is not changed.state:
-        _record(tx, AuditAction.SESSION_ACTIVE, changed, actor, now_ms, {"path": path.value})
+        record(tx, AuditAction.SESSION_ACTIVE, changed, actor, now_ms, {"path": path.value})
     return changed
 
 
@@ -178,12 +157,12 @@ def renew(tx: Tx, session: Session, times: TimesConfig, now_ms: int) -> Session:
 
 def expire_ticket(tx: Tx, session: Session, now_ms: int) -> Session:
     """Nobody came with the ticket: back to prepared, as if Start had not been pressed."""
-    state = next_state(session.state, Event.TICKET_EXPIRED)
-    expired = replace(session, state=state, **_NOT_STARTED)
+    event = Event.UNUSED if session.released_ms is None else Event.UNUSED_RELEASED
+    expired = replace(session, state=next_state(session.state, event), **NOT_STARTED)
     void_tickets(tx, session.id, now_ms)
     save_session(tx, expired)
     detail = {"reason": "expired"}
-    _record(tx, AuditAction.TICKET_REFUSED, expired, CONTROLD, now_ms, detail)
+    record(tx, AuditAction.TICKET_REFUSED, expired, CONTROLD, now_ms, detail)
     return expired
 
 
@@ -195,15 +174,19 @@ def end(
     now_ms: int,
     why: dict[str, str] | None = None,
 ) -> Session | None:
-    """End a session; None if it had ended before."""
-    if session.state is SessionState.ENDED:
+    """End a session, whatever it is called then; None if it was over before."""
+    if session.state in FINAL_STATES:
         return None
-    state = next_state(session.state, Event.END)
+    state = next_state(session.state, _end_event(session, reason))
     ended = replace(session, state=state, ended_ms=now_ms, end_reason=reason)
     void_tickets(tx, session.id, now_ms)
     save_session(tx, ended)
-    detail = {"reason": reason.value, "path": session.path.value if session.path else ""}
-    _record(tx, AuditAction.SESSION_ENDED, ended, actor, now_ms, detail | (why or {}))
+    detail = {
+        "reason": reason.value,
+        "path": session.path.value if session.path else "",
+        "released_by": session.released_by or "",
+    }
+    record(tx, AuditAction.SESSION_ENDED, ended, actor, now_ms, detail | (why or {}))
     return ended
 
 
@@ -215,38 +198,31 @@ def link_addresses(session: Session) -> LinkAddresses:
     return LinkAddresses(technician=str(LINK_NETWORK[first]), gateway=str(LINK_NETWORK[first + 1]))
 
 
-_NOT_STARTED: Final[dict[str, Any]] = {
+NOT_STARTED: Final[dict[str, Any]] = {
     "started_by": None,
     "started_ms": None,
+    "started_from": "",
     "redeem_by_ms": None,
     "not_after_ms": None,
+    "client": None,
+    "technician_key": None,
+    "technician_signature": None,
+    "link_pair": None,
+    "asked_plant": False,
+    "answer_by_ms": None,
+    "lease_until_ms": None,
+    "answered": False,
+    "path": None,
 }
-"""What a start sets and an unused ticket takes back; the rest comes with the redeemed ticket."""
+"""What a start sets, and what takes it back."""
 
 
-def _target(
-    devices: dict[DeviceId, Device], device: DeviceId, protocol: Protocol, port: int | None
-) -> Target:
-    if device not in devices:
-        raise NotFoundError("device")
-    found = devices[device]
-    offered = any(
-        service.protocol is protocol and service.port in {port, None} for service in found.services
-    )
-    if not offered:
-        raise InvalidError(
-            "service_not_offered",
-            f"{found.name} has no service {protocol} {port or ''}; add it to the device first",
-        )
-    return Target(
-        device=device,
-        name=found.name,
-        address=found.address,
-        protocol=protocol,
-        port=port,
-        virtual=found.virtual,
-        source_nat=found.source_nat,
-    )
+def _end_event(session: Session, reason: EndReason) -> Event:
+    if reason is EndReason.REFUSED and session.state is SessionState.STARTING:
+        return Event.TURN_AWAY
+    if reason is EndReason.TIME_OVER and session.state in WAITING_STATES:
+        return Event.EXPIRE
+    return Event.END
 
 
 def _free_link_pair(tx: Tx) -> int:
@@ -258,12 +234,7 @@ def _free_link_pair(tx: Tx) -> int:
             return pair
 
 
-def _spelt(targets: Sequence[Target]) -> str:
-    text = ", ".join(f"{t.name} {t.address} {t.protocol} {t.port or ''}".strip() for t in targets)
-    return text if len(text) <= 400 else f"{text[:400]}…"  # noqa: PLR2004 -- one line of a report
-
-
-def _record(
+def record(
     tx: Tx,
     action: AuditAction,
     session: Session,

@@ -10,6 +10,7 @@ from controld.codes import digest, new_id
 from controld.errors import ConflictError, NotFoundError
 from controld.records import Client, Gateway, LinkIdentity
 from controld.store_audit import newest_uploaded
+from controld.store_policies import add_policy
 from controld.store_schema import clients, enrolments, gateways, identities, users
 from rclib.wire.ids import ClientId, EndpointId, GatewayId, IdentityKey
 
@@ -38,6 +39,7 @@ def add_gateway(tx: Tx, organisation: OrganisationId, name: str, now_ms: int) ->
     tx.execute(
         insert(gateways).values(id=gateway, organisation=organisation, name=name, created_ms=now_ms)
     )
+    add_policy(tx, gateway)
     return get_gateway(tx, gateway, organisation)
 
 

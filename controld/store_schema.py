@@ -106,6 +106,16 @@ recovery_codes: Final = Table(
     Index("ix_recovery_codes_user", "user"),
 )
 
+repeats: Final = Table(  # answers by Idempotency-Key, sealed under it
+    "repeats",
+    metadata,
+    Column("key_digest", LargeBinary, primary_key=True),
+    Column("request_digest", LargeBinary, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Index("ix_repeats_created_ms", "created_ms"),
+)
+
 gateways: Final = Table(
     "gateways",
     metadata,
@@ -114,6 +124,20 @@ gateways: Final = Table(
     Column("name", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     UniqueConstraint("organisation", "name"),
+)
+
+gateway_policies: Final = Table(
+    "gateway_policies",
+    metadata,
+    Column("gateway", Text, ForeignKey("gateways.id"), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("max_sessions", Integer, nullable=False),
+    Column("max_duration_s", Integer, nullable=False),
+    Column("idle_timeout_s", Integer, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("windows", Text, nullable=False),  # JSON: only ever read as a whole
 )
 
 clients: Final = Table(
@@ -184,33 +208,46 @@ sessions: Final = Table(
     Column("gateway", Text, ForeignKey("gateways.id"), nullable=False),
     Column("name", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
     Column("duration_s", Integer, nullable=False),
     Column("window_from_ms", BigInteger),
     Column("window_until_ms", BigInteger),
     Column("created_by", Text, ForeignKey("users.id"), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
+    Column("requested_by", Text, ForeignKey("users.id")),
+    Column("requested_ms", BigInteger),
+    Column("released_by", Text),  # a user, or whom the plant's page names
+    Column("released_ms", BigInteger),
+    Column("release_signature", LargeBinary),
     Column("started_by", Text, ForeignKey("users.id")),
     Column("started_ms", BigInteger),
+    Column("started_from", Text, nullable=False),
     Column("redeem_by_ms", BigInteger),
     Column("not_after_ms", BigInteger),
     Column("client", Text, ForeignKey("clients.id")),
     Column("technician_key", LargeBinary),
     Column("technician_signature", LargeBinary),
     Column("link_pair", Integer),
+    Column("asked_plant", Boolean, nullable=False),
     Column("answer_by_ms", BigInteger),
     Column("lease_until_ms", BigInteger),
     Column("answered", Boolean, nullable=False),
     Column("path", Text),
     Column("ended_ms", BigInteger),
     Column("end_reason", Text),
-    CheckConstraint("state IN ('prepared', 'starting', 'active', 'ended')", name="state"),
+    CheckConstraint(
+        "state IN ('prepared', 'requested', 'released', 'starting', 'active',"
+        " 'ended', 'refused', 'expired')",
+        name="state",
+    ),
     CheckConstraint(
         "state <> 'active' OR (client IS NOT NULL AND lease_until_ms IS NOT NULL"
         " AND not_after_ms IS NOT NULL AND link_pair IS NOT NULL)",
         name="active_has_lease",
     ),
-    Index("ix_sessions_organisation", "organisation", "created_ms"),
+    Index("ix_sessions_organisation", "organisation", "created_ms", "id"),
     Index("ix_sessions_gateway", "gateway", "state"),
     Index("ix_sessions_state", "state"),
     Index(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Row, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, or_, select, update
 
 from controld.codes import digest
 from controld.errors import NotFoundError
-from controld.records import OPEN_STATES, Session, SessionState
+from controld.records import FINAL_STATES, OPEN_STATES, WAITING_STATES, Session, SessionState
 from controld.store_devices import virtual_address
 from controld.store_schema import (
     devices,
@@ -38,14 +38,28 @@ _SESSIONS = select(sessions, gateways.c.name.label("gateway_name")).join(
 )
 _MUTABLE = (
     "state",
+    "revision",
+    "name",
+    "reason",
+    "reference",
+    "duration_s",
+    "window_from_ms",
+    "window_until_ms",
+    "requested_by",
+    "requested_ms",
+    "released_by",
+    "released_ms",
+    "release_signature",
     "started_by",
     "started_ms",
+    "started_from",
     "redeem_by_ms",
     "not_after_ms",
     "client",
     "technician_key",
     "technician_signature",
     "link_pair",
+    "asked_plant",
     "answer_by_ms",
     "lease_until_ms",
     "answered",
@@ -57,19 +71,27 @@ _FIXED = (
     "id",
     "organisation",
     "gateway",
-    "name",
-    "reason",
-    "duration_s",
-    "window_from_ms",
-    "window_until_ms",
     "created_by",
     "created_ms",
 )
 _OPEN = sessions.c.state.in_([state.value for state in OPEN_STATES])
+_WAITING = sessions.c.state.in_([state.value for state in WAITING_STATES])
+_FINAL = sessions.c.state.in_([state.value for state in FINAL_STATES])
 
 
 def add_session(tx: Tx, session: Session) -> None:
     tx.execute(insert(sessions).values(_columns(session, (*_FIXED, *_MUTABLE))))
+    _add_plan(tx, session)
+
+
+def save_plan(tx: Tx, session: Session) -> None:
+    """Replace what the session reaches and who may use it."""
+    tx.execute(delete(session_targets).where(session_targets.c.session == session.id))
+    tx.execute(delete(session_users).where(session_users.c.session == session.id))
+    _add_plan(tx, session)
+
+
+def _add_plan(tx: Tx, session: Session) -> None:
     for position, target in enumerate(session.targets):
         tx.execute(
             insert(session_targets).values(
@@ -85,7 +107,7 @@ def add_session(tx: Tx, session: Session) -> None:
 
 
 def save_session(tx: Tx, session: Session) -> None:
-    """Write back what the life-cycle changes; the rest of a session is fixed."""
+    """Write back what steps change; `save_plan` has the targets and users."""
     tx.execute(
         update(sessions).where(sessions.c.id == session.id).values(_columns(session, _MUTABLE))
     )
@@ -114,8 +136,9 @@ def list_sessions(
 
 def sessions_under_time(tx: Tx) -> Sequence[Session]:
     """Everything that time alone can change: what is open, and what has a window to miss."""
-    waiting = sessions.c.state == SessionState.PREPARED.value
-    return _sessions(tx, _OPEN | (waiting & sessions.c.window_until_ms.is_not(None)))
+    released = sessions.c.state == SessionState.RELEASED.value
+    has_window = _WAITING & sessions.c.window_until_ms.is_not(None)
+    return _sessions(tx, _OPEN | released | has_window)
 
 
 def open_sessions_of_gateway(tx: Tx, gateway: GatewayId) -> Sequence[Session]:
@@ -134,7 +157,19 @@ def unfinished_sessions_of_device(tx: Tx, device: DeviceId) -> Sequence[Session]
     uses = exists().where(
         session_targets.c.session == sessions.c.id, session_targets.c.device == device
     )
-    return _sessions(tx, (sessions.c.state != SessionState.ENDED.value) & uses)
+    return _sessions(tx, ~_FINAL & uses)
+
+
+def count_open(
+    tx: Tx, but: SessionId, *, gateway: GatewayId | None = None, user: UserId | None = None
+) -> int:
+    """How many sessions other than `but` are open at a gateway, or of a user."""
+    query = select(func.count()).select_from(sessions).where(_OPEN, sessions.c.id != but)
+    if gateway is not None:
+        query = query.where(sessions.c.gateway == gateway)
+    if user is not None:
+        query = query.where(sessions.c.started_by == user)
+    return tx.scalar(query) or 0
 
 
 def sessions_between(
@@ -236,7 +271,7 @@ def _session(row: Row[Any], targets: Iterable[Target], users: Iterable[UserId]) 
     columns["path"] = PathKind(row.path) if row.path is not None else None
     columns["end_reason"] = EndReason(row.end_reason) if row.end_reason is not None else None
     return Session(
-        **columns, gateway_name=row.gateway_name, targets=tuple(targets), users=tuple(users)
+        **columns, gateway_name=row.gateway_name, targets=tuple(targets), users=tuple(sorted(users))
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from controld import sessions
+from controld import session_releases, sessions
 from controld.lifecycle import Due, Patience, Presence, due
 from controld.records import CONTROLD, OPEN_STATES, SessionState
 from controld.store import StoreUnavailableError
@@ -46,7 +46,7 @@ class Sweeper:
         self._store = store
         self._hub = hub
         self._coordinator = coordinator
-        self._patience = Patience(times.lease_s, times.client_grace_s)
+        self._patience = Patience(times.lease_s, times.client_grace_s, times.release_s)
         self._now_ms = now_ms
         self._metrics = metrics
         self._log = RateLimitedLogger(log)
@@ -88,6 +88,10 @@ class Sweeper:
                 await self._coordinator.give_up(session)
             case Due.EXPIRE_TICKET:
                 await self._expire_ticket(session.id)
+            case Due.EXPIRE:
+                await self._coordinator.end(session.id, EndReason.TIME_OVER, CONTROLD)
+            case Due.LAPSE:
+                await self._lapse(session.id)
             case reason:
                 await self._coordinator.end(session.id, reason, CONTROLD)
 
@@ -99,6 +103,17 @@ class Sweeper:
                 self._hub.gone_since_ms(EndpointId(client)) if client is not None else None
             ),
         )
+
+    async def _lapse(self, session: SessionId) -> None:
+        now_ms = self._now_ms()
+
+        def work(tx: Tx) -> None:
+            found = get_session(tx, session)
+            # Looked at again: it may have been started since the sweep read it.
+            if due(found, self._presence(found), self._patience, now_ms) is Due.LAPSE:
+                session_releases.lapse(tx, found, now_ms)
+
+        await self._store.write(work)
 
     async def _expire_ticket(self, session: SessionId) -> None:
         now_ms = self._now_ms()

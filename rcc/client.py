@@ -33,6 +33,7 @@ from rclib.wire.control import (
     LeaseRenewal,
     LinkWelcome,
     PathSignal,
+    ReleasePending,
     SessionEnd,
     SessionGrant,
     SessionRefusal,
@@ -173,6 +174,8 @@ class Client:
                 self._do(
                     self.core.granted(body, sent_ms, boottime(), pinned=pinned, own_identity=own)
                 )
+            case ReleasePending():
+                self._do(self.core.release_pending(body, boottime()))
             case LeaseRenewal():
                 self._do(self.core.lease_renewed(body, sent_ms, boottime()))
             case SessionRefusal():

@@ -23,7 +23,7 @@ from rclib.wire.identity import answer_key_statement, is_signed_by
 from rclib.wire.session import EndReason, PathKind, RefusalReason
 
 if TYPE_CHECKING:
-    from rclib.wire.control import LeaseRenewal, RelayLeg
+    from rclib.wire.control import LeaseRenewal, RelayLeg, ReleasePending
     from rclib.wire.gate import TunnelCounters
     from rclib.wire.ids import GatewayId, IdentityKey, SessionId, TunnelKey
     from rclib.wire.session import PathStatus
@@ -109,6 +109,13 @@ class TechnicianSession:
         self.state = ClientState.WAITING_FOR_PLANT
         return [SignAndRedeem(self.session, self._ticket, tunnel_key)]
 
+    def release_pending(self, body: ReleasePending, now: float) -> list[Command]:
+        """A person at the plant is asked: wait as long as the plant does."""
+        if body.session == self.session and self.state is ClientState.WAITING_FOR_PLANT:
+            self._state_until = now + body.wait_s + REDEEM_LIMIT_S
+            self.detail = "the plant has to release this session on its page"
+        return []
+
     def granted(
         self,
         grant: SessionGrant,
@@ -139,7 +146,7 @@ class TechnicianSession:
         not_after_s = remaining_s(grant.not_after_ms, sent_ms)
         if min(lease_s, not_after_s) <= 0:
             return self._refuse(RefusalReason.EXPIRED, "the grant is over already")
-        self.grant = grant
+        self.grant, self.detail = grant, ""
         self.state = ClientState.OPENING
         self._lease_until, self._not_after = now + lease_s, now + not_after_s
         self._state_until = now + CONNECT_LIMIT_S

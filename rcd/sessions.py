@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 OPEN_LIMIT_S: Final = 60.0
 """From the offer to the first WireGuard handshake."""
+QUIET_BYTES: Final = 512
+QUIET_BYTES_PER_S: Final = 4.0
+"""What keepalives and handshakes of an unused tunnel come to; more is somebody's traffic."""
 KEEPALIVE_S: Final = 25
 """The technician's WireGuard is heard at least this often."""
 
@@ -74,6 +77,9 @@ class Session:
     lease_until: float
     open_until: float
     heard_at: float
+    used_at: float
+    used_bytes: int = 0
+    """What had passed at `used_at`, in both directions."""
     released_by: str = ""
     tunnel_key: TunnelKey | None = None
     path: PathKind = PathKind.CONNECTING
@@ -84,6 +90,19 @@ class Session:
     def is_open(self) -> bool:
         """Whether the gate has rules for it, which want renewal."""
         return self.state in (State.WAITING, State.RUNNING)
+
+    def note_use(self, now: float) -> None:
+        """Tell traffic from what WireGuard says by itself."""
+        passed = self.received_bytes + self.sent_bytes
+        quiet = QUIET_BYTES + QUIET_BYTES_PER_S * (now - self.used_at)
+        if passed - self.used_bytes > quiet or self.state is not State.RUNNING:
+            self.used_at, self.used_bytes = now, passed
+
+    @property
+    def idle_at(self) -> float:
+        """When it ends for want of traffic."""
+        idle_s = self.offer.idle_timeout_s
+        return self.used_at + idle_s if idle_s else float("inf")
 
     @property
     def ends_at(self) -> float:
@@ -134,6 +153,7 @@ class Sessions:
             lease_until=now + lease_s,
             open_until=now + OPEN_LIMIT_S,
             heard_at=now,
+            used_at=now,
             released_by=released_by,
         )
         commands: list[Command] = []
@@ -199,6 +219,7 @@ class Sessions:
                 current.heard_at = now
             current.received_bytes = tunnel.received_bytes
             current.sent_bytes = tunnel.sent_bytes
+            current.note_use(now)
             if current.state is State.WAITING and tunnel.handshake_age_s is not None:
                 current.state, current.path = State.RUNNING, PathKind.RELAY
                 commands.append(Tell(SessionProgress(tunnel.session, current.path)))
@@ -251,7 +272,9 @@ class Sessions:
     def deadline(self) -> float | None:
         """When `due` has something to do, if nothing else happens."""
         times = [
-            min(s.ends_at, s.heard_at + self._silence_s) if s.state is State.RUNNING else s.ends_at
+            min(s.ends_at, s.heard_at + self._silence_s, s.idle_at)
+            if s.state is State.RUNNING
+            else s.ends_at
             for s in self._sessions.values()
         ]
         return min(times, default=None)
@@ -268,6 +291,8 @@ class Sessions:
                 commands += self.end(
                     session, EndReason.TECHNICIAN_GONE, detail="no handshake arrived"
                 )
+            elif current.state is State.RUNNING and now >= current.idle_at:
+                commands += self.end(session, EndReason.IDLE)
             elif current.state is State.RUNNING and now >= current.heard_at + self._silence_s:
                 commands += self.end(session, EndReason.TECHNICIAN_GONE, detail="not heard")
         return commands

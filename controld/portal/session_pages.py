@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from controld import api_endpoints, api_sessions, api_users
-from controld.api_types import SessionRequest
+from controld.api_types import SessionRequest, StartRequest
 from controld.errors import InvalidError
 from controld.portal.frame import Frame, Page, Visit, to
 from controld.portal.presets import name_of
@@ -92,7 +92,8 @@ async def session(frame: Frame, visit: Visit) -> web.Response:
 
 async def start(frame: Frame, visit: Visit) -> web.Response:
     """Hand over to the technician's client; the ticket in the link works once."""
-    link = await api_sessions.start(visit.call)
+    wanted = {name: visit.fields.get(name, "").strip() for name in ("reason", "reference")}
+    link = await api_sessions.start(visit.with_body(StartRequest, wanted))
     return frame.show(
         visit,
         "session_start.html",

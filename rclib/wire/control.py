@@ -181,6 +181,8 @@ class SessionOffer(Struct, frozen=True, tag="session_offer"):
     reason: Text = ""
     stun: StunServers = ()
     reference: Reference = ""
+    idle_timeout_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)] = 0
+    """Ends without packets for this long; 0: never."""
     needs_release: bool = False
     """The plant is to release this start on its page; it may want that of every start anyway."""
 

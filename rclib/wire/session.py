@@ -72,6 +72,7 @@ class EndReason(StrEnum):
     TARGETS_CHANGED = "targets_changed"
     LEASE_ENDED = "lease_ended"
     TIME_OVER = "time_over"
+    IDLE = "idle"
     TECHNICIAN_GONE = "technician_gone"
     GATEWAY_GONE = "gateway_gone"
     GATE_FAILED = "gate_failed"

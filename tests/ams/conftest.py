@@ -30,6 +30,8 @@ from rclib.wire.local import (
     JournalPage,
     LinkState,
     ReadJournal,
+    Refuse,
+    Release,
     Request,
     RequestError,
     SessionStatus,
@@ -120,6 +122,9 @@ class StandInRcd:
                 remaining_s=request.duration_s,
                 sessions=self.status.sessions if is_on else (),
             )
+        if isinstance(request, Release | Refuse):
+            left = tuple(each for each in self.status.waiting if each.session != request.session)
+            self.status = msgspec.structs.replace(self.status, waiting=left)
         if isinstance(request, EndSession):
             left = tuple(each for each in self.status.sessions if each.session != request.session)
             self.status = msgspec.structs.replace(self.status, sessions=left)

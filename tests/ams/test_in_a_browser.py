@@ -8,9 +8,10 @@ import pytest
 from playwright.async_api import expect
 
 from rclib.wire.access import AccessMode
-from rclib.wire.local import LinkState, SetAccess
+from rclib.wire.local import LinkState, Release, SetAccess
 from tests.ams.conftest import PASSWORD, a_session, off, on
 from tests.ams.test_history_pages import keep
+from tests.ams.test_release_pages import GATEWAY, waiting
 from tests.browser import DESK, PHONE, Tab, open_tab, why_no_browser
 
 if TYPE_CHECKING:
@@ -104,6 +105,19 @@ async def test_it_is_readable_in_the_dark_and_when_rcd_is_away(visitor: Visitor)
         await tab.page.get_by_role("button", name="Speichern").click()
         await tab.page.wait_for_selector(".state.unknown")
         await check(tab, "ams-unknown-dark-phone-de")
+
+
+async def test_a_release_is_decided_on_a_phone(running_rcd: StandInRcd, visitor: Visitor) -> None:
+    running_rcd.status = on(waiting=(waiting(),), identity_key=GATEWAY)
+    async with open_tab(size=PHONE, language="de") as tab:
+        await set_password(tab, visitor.url, "de")
+        await check(tab, "ams-waiting-phone-de")
+        await tab.page.get_by_role("link", name="Ansehen und entscheiden").click()
+        await check(tab, "ams-release-phone-de")
+        await tab.page.get_by_role("button", name="Freigeben").click()
+        await tab.page.wait_for_selector("text=Freigegeben.")
+        assert tab.complaints == []
+    assert len(running_rcd.of(Release)) == 1
 
 
 async def test_the_history_can_be_read_on_a_phone(

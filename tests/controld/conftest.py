@@ -165,7 +165,9 @@ class Api:
     token: str = ""
 
     async def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers: dict[str, str] = more.pop("headers", {})
+        if self.token:
+            headers = {"Authorization": f"Bearer {self.token}"} | headers
         if body is not None:
             more["json"] = body
         url = f"{self.base}/api/v1{path}"

@@ -38,6 +38,8 @@ NEEDS = {
     ("GET", "/gateways"): Action.SEE_GATEWAYS,
     ("POST", "/gateways"): Action.ADD_GATEWAYS,
     ("POST", "/gateways/{gateway}/enrolment"): Action.ADD_GATEWAYS,
+    ("GET", "/gateways/{gateway}/policy"): Action.SEE_GATEWAYS,
+    ("PUT", "/gateways/{gateway}/policy"): Action.ADD_GATEWAYS,
     ("GET", "/gateways/{gateway}/devices"): Action.SEE_GATEWAYS,
     ("POST", "/gateways/{gateway}/devices"): Action.ADD_GATEWAYS,
     ("DELETE", "/gateways/{gateway}/devices/{device}"): Action.ADD_GATEWAYS,
@@ -46,9 +48,35 @@ NEEDS = {
     ("GET", "/sessions"): Action.SEE_SESSIONS,
     ("POST", "/sessions"): Action.PREPARE_SESSIONS,
     ("GET", "/sessions/{session}"): Action.SEE_SESSIONS,
+    ("PUT", "/sessions/{session}"): Action.CHANGE_SESSION_DEVICES,
+    ("POST", "/sessions/{session}/request"): Action.START_SESSIONS,
+    ("POST", "/sessions/{session}/release"): Action.RELEASE_SESSIONS,
+    ("POST", "/sessions/{session}/refuse"): Action.RELEASE_SESSIONS,
     ("POST", "/sessions/{session}/start"): Action.START_SESSIONS,
     ("POST", "/sessions/{session}/end"): Action.END_SESSIONS,
     ("GET", "/audit"): Action.READ_AUDIT,
+}
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/gateways/{gateway}/devices"): {
+        "name": "x",
+        "address": "10.0.0.1",
+        "services": [{"protocol": "tcp", "port": 1}],
+    },
+    ("PUT", "/gateways/{gateway}/policy"): {
+        "release": "open",
+        "reason": "off",
+        "max_sessions": 1,
+        "max_duration_s": 60,
+        "idle_timeout_s": 0,
+        "time_zone": "UTC",
+        "windows": [],
+    },
+    ("PUT", "/sessions/{session}"): {
+        "name": "x",
+        "targets": [{"device": NOWHERE["device"], "protocol": "tcp", "port": 502}],
+        "users": [],
+        "duration_s": 60,
+    },
 }
 
 
@@ -119,12 +147,12 @@ class TestForeignOrganisation:
             "session": session,
             "user": admin["id"],
         }
-        body = {"name": "x", "address": "10.0.0.1", "services": [{"protocol": "tcp", "port": 1}]}
         for method, path in NEEDS:
             if "{" in path:
-                sent = body if path.endswith("devices") else {}
-                found = await eve(method, path.format(**theirs), sent)
-                missing = await eve(method, path.format(**NOWHERE), sent)
+                sent = BODIES.get((method, path), {})
+                more = {"headers": {"If-Match": '"1"'}}
+                found = await eve(method, path.format(**theirs), sent, **more)
+                missing = await eve(method, path.format(**NOWHERE), sent, **more)
                 assert (found.status, found.body) == (missing.status, missing.body)
                 assert found.status == 404, (method, path)
 

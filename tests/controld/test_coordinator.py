@@ -136,7 +136,7 @@ async def test_a_refusal_of_the_plant_reaches_the_technician(rig: Rig) -> None:
     await rig.gateway.say(refusal)
     assert await rig.client.expect(SessionRefusal) == refusal
     shown = await rig.world.state(rig.session)
-    assert (shown["state"], shown["end_reason"]) == ("ended", "refused")
+    assert (shown["state"], shown["end_reason"]) == ("refused", "refused")
 
 
 async def test_a_gateway_that_does_not_answer_is_given_up(rig: Rig) -> None:

@@ -279,3 +279,30 @@ def test_whatever_happens_only_a_valid_offer_opens_and_the_clock_always_closes(
         assert all(s.state in State for s in sessions.open)
     sessions.due(now + LIFE_S)
     assert sessions.open == ()
+
+
+class TestIdle:
+    """A session that nobody uses ends by itself, where the plant wants that."""
+
+    def run_idle(self, bytes_per_s: float, idle_s: int = 1800) -> list[SessionEnded]:
+        sessions = core()
+        sessions.offered(offer(idle_timeout_s=idle_s), SENT_MS, NOW, pinned=IDENTITY_KEY)
+        sessions.prepared(session_id(), OUR_TUNNEL_KEY)
+        sessions.opened(session_id(), "rcg0", "kernel")
+        ended: list[SessionEnded] = []
+        for second in range(0, 7200, 10):
+            now, passed = NOW + second, int(bytes_per_s * second)
+            renewal = LeaseRenewal(session_id(), SENT_MS + LEASE_S * 1000, ())
+            sessions.lease_renewed(renewal, SENT_MS, now)
+            sessions.measured((counters(received=148 + passed),), now)
+            ended += told(sessions.due(now), SessionEnded)
+        return ended
+
+    def test_keepalives_and_handshakes_are_no_use(self) -> None:
+        assert self.run_idle(32 / 25 + 240 / 120) == [SessionEnded(session_id(), EndReason.IDLE)]
+
+    def test_one_small_poll_a_minute_is(self) -> None:
+        assert self.run_idle(32 / 25 + 240 / 120 + 400 / 60) == []
+
+    def test_without_an_idle_timeout_a_quiet_session_stays(self) -> None:
+        assert self.run_idle(32 / 25, idle_s=0) == []

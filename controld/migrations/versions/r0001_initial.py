@@ -234,6 +234,31 @@ def _create_tables() -> None:
         postgresql_where=sa.text("removed_ms IS NULL"),
     )
     op.create_table(
+        "repeats",
+        sa.Column("key_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("request_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("answer", sa.LargeBinary(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("key_digest", name=op.f("pk_repeats")),
+    )
+    op.create_index("ix_repeats_created_ms", "repeats", ["created_ms"], unique=False)
+    op.create_table(
+        "gateway_policies",
+        sa.Column("gateway", sa.Text(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("release", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("max_sessions", sa.Integer(), nullable=False),
+        sa.Column("max_duration_s", sa.Integer(), nullable=False),
+        sa.Column("idle_timeout_s", sa.Integer(), nullable=False),
+        sa.Column("time_zone", sa.Text(), nullable=False),
+        sa.Column("windows", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["gateway"], ["gateways.id"], name=op.f("fk_gateway_policies_gateway")
+        ),
+        sa.PrimaryKeyConstraint("gateway", name=op.f("pk_gateway_policies")),
+    )
+    op.create_table(
         "services",
         sa.Column("device", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
@@ -249,20 +274,29 @@ def _create_tables() -> None:
         sa.Column("gateway", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("duration_s", sa.Integer(), nullable=False),
         sa.Column("window_from_ms", sa.BigInteger(), nullable=True),
         sa.Column("window_until_ms", sa.BigInteger(), nullable=True),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("requested_by", sa.Text(), nullable=True),
+        sa.Column("requested_ms", sa.BigInteger(), nullable=True),
+        sa.Column("released_by", sa.Text(), nullable=True),
+        sa.Column("released_ms", sa.BigInteger(), nullable=True),
+        sa.Column("release_signature", sa.LargeBinary(), nullable=True),
         sa.Column("started_by", sa.Text(), nullable=True),
         sa.Column("started_ms", sa.BigInteger(), nullable=True),
+        sa.Column("started_from", sa.Text(), nullable=False),
         sa.Column("redeem_by_ms", sa.BigInteger(), nullable=True),
         sa.Column("not_after_ms", sa.BigInteger(), nullable=True),
         sa.Column("client", sa.Text(), nullable=True),
         sa.Column("technician_key", sa.LargeBinary(), nullable=True),
         sa.Column("technician_signature", sa.LargeBinary(), nullable=True),
         sa.Column("link_pair", sa.Integer(), nullable=True),
+        sa.Column("asked_plant", sa.Boolean(), nullable=False),
         sa.Column("answer_by_ms", sa.BigInteger(), nullable=True),
         sa.Column("lease_until_ms", sa.BigInteger(), nullable=True),
         sa.Column("answered", sa.Boolean(), nullable=False),
@@ -276,7 +310,9 @@ def _create_tables() -> None:
             name=op.f("ck_sessions_active_has_lease"),
         ),
         sa.CheckConstraint(
-            "state IN ('prepared', 'starting', 'active', 'ended')", name=op.f("ck_sessions_state")
+            "state IN ('prepared', 'requested', 'released', 'starting', 'active',"
+            " 'ended', 'refused', 'expired')",
+            name=op.f("ck_sessions_state"),
         ),
         sa.ForeignKeyConstraint(["client"], ["clients.id"], name=op.f("fk_sessions_client")),
         sa.ForeignKeyConstraint(["created_by"], ["users.id"], name=op.f("fk_sessions_created_by")),
@@ -284,12 +320,15 @@ def _create_tables() -> None:
         sa.ForeignKeyConstraint(
             ["organisation"], ["organisations.id"], name=op.f("fk_sessions_organisation")
         ),
+        sa.ForeignKeyConstraint(
+            ["requested_by"], ["users.id"], name=op.f("fk_sessions_requested_by")
+        ),
         sa.ForeignKeyConstraint(["started_by"], ["users.id"], name=op.f("fk_sessions_started_by")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )
     op.create_index("ix_sessions_gateway", "sessions", ["gateway", "state"], unique=False)
     op.create_index(
-        "ix_sessions_organisation", "sessions", ["organisation", "created_ms"], unique=False
+        "ix_sessions_organisation", "sessions", ["organisation", "created_ms", "id"], unique=False
     )
     op.create_index("ix_sessions_state", "sessions", ["state"], unique=False)
     op.create_index(
