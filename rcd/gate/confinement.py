@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from rclib.tunnel.gate_plan import Grant, TunnelPlan
 
-LASTING_SETS: Final = frozenset({"plant", lent_set(IPV4), lent_set(IPV6), "mss4", "mss6"})
+LASTING_SETS: Final = frozenset(
+    {"plant", lent_set(IPV4), lent_set(IPV6), "mss4", "mss6"}
+    | {"virtual4", "source_kept4", "source_kept6"}
+)
 """Sets whose elements have no timeout."""
 
 # By number: the names of protocols depend on /etc/protocols.
@@ -32,6 +35,9 @@ _SETS: Final = """
   set lent6 { type ifname; }
   map mss4 { typeof iifname : tcp option maxseg size; }
   map mss6 { typeof iifname : tcp option maxseg size; }
+  map virtual4 { type ifname . ipv4_addr : ipv4_addr; }
+  set source_kept4 { type ifname . ipv4_addr; }
+  set source_kept6 { type ifname . ipv6_addr; }
 """ + "".join(
     f"""
   set ports{v} {{
@@ -116,9 +122,19 @@ _RULES: Final = f"""
   }}
 """  # noqa: E501 -- one rule, one line, as nft prints it
 
+# 1:1: a device's virtual address becomes its real one before anything is compared with it.
+_DESTINATION_NAT: Final = f"""
+  chain destination_nat {{
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname "{PREFIX}*" dnat ip to iifname . ip daddr map @virtual4
+  }}
+"""
+
 _SOURCE_NAT: Final = f"""
   chain source_nat {{
     type nat hook postrouting priority srcnat; policy accept;
+    iifname . ip daddr @source_kept4 accept
+    iifname . ip6 daddr @source_kept6 accept
     iifname "{PREFIX}*" oifname @plant masquerade
   }}
 """
@@ -126,7 +142,8 @@ _SOURCE_NAT: Final = f"""
 
 def table(*, source_nat: bool) -> str:
     """Return the table with empty sets: in this state everything from and to tunnels is dropped."""
-    return f"table inet {TABLE} {{{_SETS}{_RULES}{_SOURCE_NAT if source_nat else ''}}}\n"
+    nat = _DESTINATION_NAT + (_SOURCE_NAT if source_nat else "")
+    return f"table inet {TABLE} {{{_SETS}{_RULES}{nat}}}\n"
 
 
 def allow_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
@@ -140,19 +157,16 @@ def allow_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
     return {name: tuple(each) for name, each in elements.items()}
 
 
-def clamp_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
-    """Return the largest TCP segment of the session by map."""
-    return {
-        f"mss{version}": (f"{plan.interface} : {plan.mtu - _HEADERS[version]}",)
-        for version in plan.versions
-    }
+def lasting_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
+    """Return what describes the session and grants nothing: by set, for as long as it is open."""
+    return _clamp_elements(plan) | _nat_elements(plan)
 
 
 def allow(plan: TunnelPlan, plant_interfaces: Iterable[str]) -> str:
     """Open the door for a session that has its elements for the first time."""
     return (
         _change("add", {"plant": tuple(plant_interfaces)})
-        + _change("add", clamp_elements(plan))
+        + _change("add", lasting_elements(plan))
         + _change("add", allow_elements(plan))
     )
 
@@ -170,7 +184,7 @@ def renew(plans: Iterable[TunnelPlan]) -> str:
 
 def disallow(plan: TunnelPlan) -> str:
     """Close the door, also if some or all elements have run out."""
-    elements = {**clamp_elements(plan), **allow_elements(plan)}
+    elements = {**lasting_elements(plan), **allow_elements(plan)}
     # Within one transaction the addition is never seen by a packet; without it the deletion of
     # what has run out would fail.
     return _change("add", elements) + _change("delete", elements)
@@ -179,6 +193,28 @@ def disallow(plan: TunnelPlan) -> str:
 def lend(version: int, interface: str) -> str:
     """Confine an interface to tunnels before forwarding is switched on for it."""
     return _change("add", {lent_set(version): (interface,)})
+
+
+def _clamp_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
+    # The largest TCP segment.
+    return {
+        f"mss{version}": (f"{plan.interface} : {plan.mtu - _HEADERS[version]}",)
+        for version in plan.versions
+    }
+
+
+def _nat_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
+    real = {each.virtual: each.address for each in plan.devices if each.virtual is not None}
+    elements = {"virtual4": tuple(f"{plan.interface} . {v} : {r}" for v, r in real.items())}
+    # A machine that is there under two names is translated if one of them says so.
+    translated = {device.address for device in plan.devices if device.source_nat}
+    for version in plan.versions:
+        elements[f"source_kept{version}"] = tuple(
+            f"{plan.interface} . {target}"
+            for target in plan.targets
+            if target.version == version and plan.devices and target not in translated
+        )
+    return elements
 
 
 def _selector(grant: Grant) -> tuple[str, str]:

@@ -161,7 +161,7 @@ class GatewayEnd:
     def _expected(self, plans: Iterable[TunnelPlan]) -> dict[str, Elements]:
         expected: dict[str, set[str]] = {"plant": set(self._reached)}
         for plan in plans:
-            for elements in (confinement.allow_elements(plan), confinement.clamp_elements(plan)):
+            for elements in (confinement.allow_elements(plan), confinement.lasting_elements(plan)):
                 for name, each in elements.items():
                     expected.setdefault(name, set()).update(each)
         for version, interface in self._lent:

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Final
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.wire.errors import DecodeError
 from rclib.wire.gate import GateError
-from rclib.wire.session import LINK_NETWORK, IPAddress, Protocol, parse_address
+from rclib.wire.session import (
+    LINK_NETWORK,
+    TUNNEL_NETWORK,
+    VIRTUAL_NETWORK,
+    IPAddress,
+    Protocol,
+    parse_address,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +56,18 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """One machine, and how the two ends name it."""
+
+    address: IPAddress
+    """Its real one, in the plant."""
+    virtual: ipaddress.IPv4Address | None = None
+    """Its other one, inside the tunnel: 1:1."""
+    source_nat: bool = True
+    """Whether it sees the gateway's address, or the technician's link address."""
+
+
+@dataclass(frozen=True, slots=True)
 class TunnelPlan:
     """One session's tunnel at one end."""
 
@@ -61,6 +80,8 @@ class TunnelPlan:
     endpoint_port: int
     mtu: int
     keepalive_s: int
+    devices: tuple[Device, ...] = ()
+    """Of each `Allow` of the Open, in their order."""
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -95,6 +116,8 @@ def plan_tunnel(prefix: str, request: Open) -> TunnelPlan:
     peer = _link_address("peer_address", request.peer_address)
     if local == peer:
         raise GateRefused(GateError.MALFORMED, f"both ends have the link address {local}")
+    devices = tuple(_device(allow) for allow in request.allow)
+    _check_one_to_one(devices)
     return TunnelPlan(
         session=request.session,
         interface=interface_name(prefix, request.session),
@@ -105,6 +128,7 @@ def plan_tunnel(prefix: str, request: Open) -> TunnelPlan:
         endpoint_port=request.endpoint_port,
         mtu=request.mtu,
         keepalive_s=request.keepalive_s,
+        devices=devices,
     )
 
 
@@ -138,6 +162,37 @@ def _grant(allow: Allow) -> Grant:
     if allow.protocol is Protocol.ICMP_ECHO and allow.port is not None:
         raise GateRefused(GateError.MALFORMED, f"ICMP echo to {allow.address} names a port")
     return Grant(_address("allow", allow.address), allow.protocol, allow.port)
+
+
+def _device(allow: Allow) -> Device:
+    address = _address("allow", allow.address)
+    if address in TUNNEL_NETWORK or address in LINK_NETWORK_V6:
+        raise GateRefused(
+            GateError.FORBIDDEN_ADDRESS, f"{address} belongs to the inside of tunnels"
+        )
+    if allow.virtual is None:
+        return Device(address, None, allow.source_nat)
+    virtual = _address("allow.virtual", allow.virtual)
+    if not isinstance(virtual, ipaddress.IPv4Address) or virtual not in VIRTUAL_NETWORK:
+        raise GateRefused(
+            GateError.FORBIDDEN_ADDRESS, f"virtual: {virtual} is no address of {VIRTUAL_NETWORK}"
+        )
+    if address.version != IPV4:
+        raise GateRefused(GateError.MALFORMED, f"{address} cannot be reached by IPv4's {virtual}")
+    return Device(address, virtual, allow.source_nat)
+
+
+def _check_one_to_one(devices: Iterable[Device]) -> None:
+    behind: dict[IPAddress, IPAddress] = {}
+    for device in devices:
+        if device.virtual is None:
+            continue
+        other = behind.setdefault(device.virtual, device.address)
+        if other != device.address:
+            raise GateRefused(
+                GateError.MALFORMED,
+                f"the virtual address {device.virtual} stands for {other} and {device.address}",
+            )
 
 
 def _address(place: str, text: str) -> IPAddress:

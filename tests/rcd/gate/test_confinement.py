@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -12,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcd.gate import confinement
-from rclib.tunnel.gate_plan import Grant, TunnelPlan, interface_name
+from rclib.tunnel.gate_plan import Device, Grant, TunnelPlan, interface_name
 from rclib.wire.ids import SessionId, TunnelKey
-from rclib.wire.session import Protocol
+from rclib.wire.session import VIRTUAL_NETWORK, Protocol
 
 if TYPE_CHECKING:
     from rclib.wire.session import IPAddress
@@ -46,7 +47,15 @@ def plan_of(number: int, granted: tuple[Grant, ...], mtu: int = 1280) -> TunnelP
         4000,
         mtu,
         0,
+        tuple(device_of(grant.address) for grant in granted),
     )
+
+
+def device_of(address: IPv4Address | IPv6Address) -> Device:
+    """Odd IPv4 devices keep the technician's address as source."""
+    if address.version == 6:
+        return Device(address)
+    return Device(address, VIRTUAL_NETWORK[int(address) % 256], int(address) % 2 == 0)
 
 
 plan_sets = st.lists(st.lists(grants, min_size=1, max_size=6), min_size=1, max_size=3).map(
@@ -189,10 +198,28 @@ class TestAllowSet:
 
     def test_segments_fit_the_tunnel(self) -> None:
         plan = plan_of(0, (Grant(IPv6Address("fd00::1"), Protocol.TCP, 80),), mtu=1280)
-        assert confinement.clamp_elements(plan) == {
-            "mss4": ("rcgaaaaaaaaaaaa : 1240",),
-            "mss6": ("rcgaaaaaaaaaaaa : 1220",),
-        }
+        lasting = confinement.lasting_elements(plan)
+        assert lasting["mss4"] == ("rcgaaaaaaaaaaaa : 1240",)
+        assert lasting["mss6"] == ("rcgaaaaaaaaaaaa : 1220",)
+
+    def test_a_virtual_address_leads_to_one_device_and_only_from_its_own_tunnel(self) -> None:
+        grants = [Grant(IPv4Address("192.168.1.10"), Protocol.TCP, port) for port in (80, 502)]
+        lasting = confinement.lasting_elements(plan_of(0, tuple(grants)))
+        assert lasting["virtual4"] == ("rcgaaaaaaaaaaaa . 100.96.0.10 : 192.168.1.10",)
+        assert not lasting["source_kept4"]
+
+    def test_a_device_that_is_to_see_the_technician_is_left_untranslated(self) -> None:
+        plan = plan_of(0, (Grant(IPv4Address("192.168.1.11"), Protocol.TCP, 502),))
+        assert confinement.lasting_elements(plan)["source_kept4"] == (
+            "rcgaaaaaaaaaaaa . 192.168.1.11",
+        )
+
+    def test_one_wish_for_translation_is_enough(self) -> None:
+        """A device without a route back must not be cut off by its second name."""
+        plc = IPv4Address("192.168.1.11")
+        plan = plan_of(0, (Grant(plc, Protocol.TCP, 502),))
+        both = dataclasses.replace(plan, devices=(Device(plc, None, False), Device(plc)))
+        assert not confinement.lasting_elements(both)["source_kept4"]
 
 
 class TestTable:
@@ -209,7 +236,7 @@ class TestTable:
     def test_nothing_is_accepted_for_being_established(self) -> None:
         """Every rule that accepts a forwarded packet looks it up in the allow-set."""
         text = confinement.table(source_nat=True)
-        forwarded = text[text.index("chain released") : text.index("chain source_nat")]
+        forwarded = text[text.index("chain released") : text.index("chain destination_nat")]
         accepting = [line for line in forwarded.splitlines() if line.endswith("accept")]
         assert len(accepting) == 18
         for line in accepting:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_plan import (
     LINK_NETWORK_V6,
+    Device,
     Grant,
     check_among,
     interface_name,
@@ -22,6 +23,10 @@ from rclib.wire.session import LINK_NETWORK, Protocol
 
 sessions = st.binary(min_size=10, max_size=10).map(lambda each: SessionId(make_id("ses", each)))
 MODBUS = Allow("192.168.1.10", Protocol.TCP, 502)
+
+
+def reached_by(address: str, virtual: str | None) -> Allow:
+    return Allow(address, Protocol.TCP, 502, virtual)
 
 
 def request(**changed: Any) -> Open:  # noqa: ANN401 -- any field of Open
@@ -59,6 +64,14 @@ class TestPlan:
     def test_what_is_granted_twice_is_granted_once(self) -> None:
         assert len(plan_tunnel("rcg", request(allow=(MODBUS, MODBUS))).grants) == 1
 
+    def test_every_allow_names_its_device(self) -> None:
+        allows = (reached_by("192.168.1.10", "100.96.0.1"), MODBUS, MODBUS)
+        assert plan_tunnel("rcg", request(allow=allows)).devices == (
+            Device(IPv4Address("192.168.1.10"), IPv4Address("100.96.0.1")),
+            Device(IPv4Address("192.168.1.10")),
+            Device(IPv4Address("192.168.1.10")),
+        )
+
     @pytest.mark.parametrize(
         ("changed", "error"),
         [
@@ -71,6 +84,21 @@ class TestPlan:
             ({"allow": (Allow("192.168.1.10 . 6", Protocol.TCP, 1),)}, GateError.MALFORMED),
             ({"allow": (Allow("fe80::1%lan0", Protocol.TCP, 1),)}, GateError.MALFORMED),
             ({"allow": (Allow("192.168.1.10", Protocol.ICMP_ECHO, 1),)}, GateError.MALFORMED),
+            ({"allow": (reached_by("192.168.1.10", "192.168.1.11"),)}, GateError.FORBIDDEN_ADDRESS),
+            ({"allow": (reached_by("192.168.1.10", "100.64.0.9"),)}, GateError.FORBIDDEN_ADDRESS),
+            ({"allow": (reached_by("100.96.0.1", "100.96.0.2"),)}, GateError.FORBIDDEN_ADDRESS),
+            ({"allow": (reached_by("100.64.0.9", None),)}, GateError.FORBIDDEN_ADDRESS),
+            ({"allow": (reached_by("fd00:1::10", "100.96.0.1"),)}, GateError.MALFORMED),
+            ({"allow": (reached_by("192.168.1.10", "100.96.0.0/11"),)}, GateError.MALFORMED),
+            (
+                {
+                    "allow": (
+                        reached_by("192.168.1.10", "100.96.0.1"),
+                        reached_by("192.168.1.11", "100.96.0.1"),
+                    )
+                },
+                GateError.MALFORMED,
+            ),
         ],
     )
     def test_what_no_end_can_carry_out_is_refused(
