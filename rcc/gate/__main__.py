@@ -19,7 +19,9 @@ _PROGRAM = "rcc-gate"
 
 async def _run(config: RccGateConfig, ctx: Context) -> None:
     netlink = Netlink()
-    await run_gate(_PROGRAM, TechnicianEnd(netlink), netlink, config, ctx)
+    end = TechnicianEnd(netlink, own_networks=config.networks)
+    # Each session has a process of its own, so that one that crashes takes no other with it.
+    await run_gate(_PROGRAM, end, netlink, config, ctx, max_controllers=config.max_sessions)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

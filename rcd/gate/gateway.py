@@ -99,6 +99,10 @@ class GatewayEnd:
     def route(self, plan: TunnelPlan) -> None:
         """Nothing to add: the technician is reached by the link address."""
 
+    def reach(self, _plan: TunnelPlan) -> tuple[IPAddress | None, ...]:
+        """Say nothing: what a device is called is the technician's business."""
+        return ()
+
     def renew(self, plans: Iterable[TunnelPlan]) -> frozenset[SessionId]:
         """All in one transaction; one by one if that fails, to know for whom it is too late."""
         plans = tuple(plans)

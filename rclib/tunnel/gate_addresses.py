@@ -9,9 +9,9 @@ from rclib.tunnel.gate_errors import GateRefused
 from rclib.wire.gate import GateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
-    from rclib.tunnel.gate_plan import IPInterface, IPNetwork, TunnelPlan
+    from rclib.tunnel.gate_plan import Device, IPInterface, IPNetwork, TunnelPlan
     from rclib.wire.session import IPAddress
 
 
@@ -47,20 +47,49 @@ def check_link_addresses(
                     )
 
 
-def check_routable(
-    targets: Iterable[IPAddress], own: Iterable[LocalAddress], routes: Iterable[LocalRoute]
+def free_addresses(
+    devices: Iterable[Device], own: Iterable[LocalAddress], routes: Iterable[LocalRoute]
+) -> tuple[IPAddress, ...]:
+    """Return the devices' addresses that mean nothing else on this machine.
+
+    A real address and a virtual one may both be free, and then both are good.
+    """
+    places = tuple(network for _, network in _places(own, routes))
+    names = dict.fromkeys(name for device in devices for name in names_of(device))
+    return tuple(name for name in names if not any(name in place for place in places))
+
+
+def names_of(device: Device) -> tuple[IPAddress, ...]:
+    """Return the addresses a device could be reached by, the better one first."""
+    return (device.address, *((device.virtual,) if device.virtual is not None else ()))
+
+
+def reach_of(device: Device, routed: Collection[IPAddress]) -> IPAddress | None:
+    """Return the address to reach a device by, of those that lead into the tunnel."""
+    return next((name for name in names_of(device) if name in routed), None)
+
+
+def check_reachable(
+    devices: Iterable[Device],
+    routed: Collection[IPAddress],
+    own: Iterable[LocalAddress],
+    routes: Iterable[LocalRoute],
 ) -> None:
-    """Refuse targets this machine already reaches, or is, outside the tunnel."""
-    places = tuple(_places(own, routes))
-    for target in targets:
-        for interface, network in places:
-            if target in network:
-                raise GateRefused(
-                    GateError.ADDRESS_IN_USE,
-                    f"the device's address {target} also belongs to {network}, which this "
-                    f"computer reaches by {interface}; leave that network, or have the device "
-                    "released under a virtual address",
-                )
+    """Refuse a session with a device that no address leads to, and say what is in the way."""
+    for device in devices:
+        if reach_of(device, routed) is not None:
+            continue
+        in_the_way = ", ".join(
+            f"{name} is in {network} ({interface})"
+            for interface, network in _places(own, routes)
+            for name in names_of(device)
+            if name in network
+        )
+        raise GateRefused(
+            GateError.ADDRESS_IN_USE,
+            f"the device {device.address} cannot be reached from this computer: {in_the_way}; "
+            "leave that network, or end the session that has the device already",
+        )
 
 
 def _places(

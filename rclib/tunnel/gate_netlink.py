@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 WIREGUARD_KIND: Final = "wireguard"
 
 _FAMILIES: Final = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
-_MAIN_TABLE: Final = 254
 _UNICAST: Final = 1  # rtm_type
 _ABSENT: Final = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH})
 
@@ -81,7 +80,7 @@ class Netlink:
             routes = [
                 (each.get("RTA_OIF"), each.get("RTA_DST"), each["dst_len"])
                 for family in _FAMILIES.values()
-                for each in ip.get_routes(family=family, table=_MAIN_TABLE)
+                for each in ip.get_routes(family=family)
                 if each["type"] == _UNICAST
             ]
         return tuple(
@@ -123,6 +122,20 @@ class Netlink:
                 prefsrc=str(source),
                 family=_FAMILIES[target.version],
             )
+
+    def delete_route(self, interface: str, target: IPAddress) -> None:
+        """Take back what `add_route` did; it need not be there."""
+        with _told(f"routing {target} elsewhere than into {interface}"), IPRoute() as ip:
+            try:
+                ip.route(
+                    "del",
+                    dst=f"{target}/{target.max_prefixlen}",
+                    oif=_index(ip, interface),
+                    family=_FAMILIES[target.version],
+                )
+            except NetlinkError as exc:
+                if exc.code not in _ABSENT:
+                    raise
 
     def delete_link(self, interface: str) -> None:
         """Remove an interface with its addresses and routes; it need not exist."""

@@ -1,7 +1,8 @@
 """Serves the gate protocol on a Unix socket (docs/protocol/local.md).
 
-One connection controls the gate; the sessions it opened live no longer than it does. All verbs
-run on one thread, one after the other, so that neither a slow one nor the watch stops the loop.
+The sessions a connection opened live no longer than it does, and nobody else sees them. One
+connection controls the gateway's gate; the technician's serves one for each session. All verbs run
+on one thread, one after the other, so that neither a slow one nor the watch stops the loop.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from rclib.runtime.errors import LocalProtocolError, PeerGone
 from rclib.runtime.local import serve_local
 from rclib.tunnel.gate_errors import GateRefused
+from rclib.tunnel.gate_owners import Owners
 from rclib.wire.errors import DecodeError
 from rclib.wire.gate import (
     MAX_UNDER_WAY,
@@ -24,11 +26,14 @@ from rclib.wire.gate import (
     GateFailed,
     GateFrame,
     GateReply,
+    Gone,
     Measure,
+    Measured,
     Open,
     Prepare,
     Probe,
     Renew,
+    Renewed,
     Result,
     Steer,
     Tampered,
@@ -63,12 +68,13 @@ CLOSE_INCOMPLETE = "close_incomplete"
 class GateServer:
     """One gate behind one socket."""
 
-    def __init__(self, gate: Gate, ctx: Context) -> None:
+    def __init__(self, gate: Gate, ctx: Context, *, max_controllers: int = 1) -> None:
         self._gate = gate
         self._ctx = ctx
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gate")
-        self._control = asyncio.Lock()
-        self._controller: Connection | None = None
+        self._control = asyncio.Semaphore(max_controllers)
+        self._controllers: list[Connection] = []
+        self._owners = Owners()
         self._unheard: deque[Tampered] = deque(maxlen=MAX_UNDER_WAY)
 
     async def run(
@@ -113,15 +119,17 @@ class GateServer:
             self._ctx.log.warning(GATE_BUSY, pid=connection.peer.pid)
             return
         self._ctx.log.info(GATE_CONTROLLED, pid=connection.peer.pid, uid=connection.peer.uid)
-        self._controller = connection
+        self._controllers.append(connection)
         try:
             await self._report_unheard(connection)
             await self._obey(connection)
         finally:
-            self._controller = None
             try:
-                await self._close_all()
+                await self._on_thread(partial(self._close_all, connection))
+            except GateRefused as exc:
+                self._report(exc)
             finally:
+                self._controllers.remove(connection)
                 self._control.release()
             self._ctx.log.info(GATE_RELEASED, pid=connection.peer.pid)
 
@@ -139,30 +147,42 @@ class GateServer:
     async def _work(self, connection: Connection, requests: asyncio.Queue[GateRequest]) -> None:
         while True:
             request = await requests.get()
-            result = await self._on_thread(partial(self._carry_out, request.verb))
+            result = await self._on_thread(partial(self._carry_out, connection, request.verb))
             await connection.send(encode(GateReply(request.number, result)))
 
-    def _carry_out(self, verb: Verb) -> Result:
+    def _carry_out(self, connection: Connection, verb: Verb) -> Result:
+        owners = self._owners
         try:
             match verb:
                 case Prepare():
-                    return self._gate.prepare(verb.session)
+                    with owners.claimed(connection, verb.session):
+                        return self._gate.prepare(verb.session)
                 case Open():
-                    return self._gate.open(verb)
+                    with owners.claimed(connection, verb.session):
+                        return self._gate.open(verb)
                 case Renew():
-                    return self._gate.renew(verb.sessions)
+                    foreign = {each for each in verb.sessions if not owners.owns(connection, each)}
+                    own = tuple(each for each in verb.sessions if each not in foreign)
+                    return Renewed((*self._gate.renew(own).expired, *foreign))
                 case Close():
-                    self._gate.close(verb.session)
+                    if owners.owns(connection, verb.session):
+                        owners.forget(verb.session)
+                        self._gate.close(verb.session)
                     return Done()
                 case CloseAll():
-                    self._gate.close_all()
+                    self._close_all(connection)
                     return Done()
                 case Measure():
-                    return self._gate.measure()
+                    tunnels = self._gate.measure().tunnels
+                    return Measured(
+                        tuple(each for each in tunnels if owners.owns(connection, each.session))
+                    )
                 case Steer():
+                    owners.check(connection, verb.session)
                     self._gate.steer(verb)
                     return Done()
                 case Probe():
+                    owners.check(connection, verb.session)
                     self._gate.probe(verb.session)
                     return Done()
         except GateRefused as exc:
@@ -174,16 +194,26 @@ class GateServer:
     async def _watch(self) -> None:
         while True:
             try:
-                frames: tuple[GateFrame, ...] = await self._on_thread(self._gate.watch)
+                frames = await self._on_thread(self._gate.watch)
             except GateRefused as exc:
                 self._report(exc)
                 frames = ()
-            controller = self._controller
             for frame in frames:
-                if not await _is_heard(controller, frame) and isinstance(frame, Tampered):
-                    self._unheard.append(frame)
+                await self._pass_on(frame)
             self._ctx.healthy()
             await asyncio.sleep(WATCH_S)
+
+    async def _pass_on(self, frame: Tampered | Gone) -> None:
+        match frame:
+            case Gone(session):
+                owner = self._owners.of(session)
+                self._owners.forget(session)
+                if owner is not None:
+                    await _is_heard(owner, frame)
+            case Tampered():
+                heard = [await _is_heard(each, frame) for each in tuple(self._controllers)]
+                if not any(heard):
+                    self._unheard.append(frame)
 
     async def _report_unheard(self, connection: Connection) -> None:
         """Tell a new controller what happened while there was none: it keeps the record."""
@@ -192,11 +222,22 @@ class GateServer:
                 return
             self._unheard.popleft()
 
-    async def _close_all(self) -> None:
-        try:
-            await self._on_thread(self._gate.close_all)
-        except GateRefused as exc:
-            self._report(exc)
+    def _close_all(self, connection: Connection) -> None:
+        """Close what is this connection's; where it is the only one, all there is."""
+        own = self._owners.sessions_of(connection)
+        for session in own:
+            self._owners.forget(session)
+        if self._controllers == [connection]:
+            self._gate.close_all()
+            return
+        failure: GateRefused | None = None
+        for session in own:
+            try:
+                self._gate.close(session)
+            except GateRefused as exc:
+                failure = exc
+        if failure is not None:
+            raise failure
 
     def _report(self, exc: GateRefused) -> None:
         # What is left is shut by the kernel when its allow-set runs out.
@@ -207,9 +248,7 @@ class GateServer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-async def _is_heard(controller: Connection | None, frame: GateFrame) -> bool:
-    if controller is None:
-        return False
+async def _is_heard(controller: Connection, frame: GateFrame) -> bool:
     try:
         await controller.send(encode(frame))
     except PeerGone:

@@ -38,12 +38,18 @@ class GateConfig(Config, frozen=True, kw_only=True):
 
 
 async def run_gate(
-    program: str, end: GateEnd, netlink: Netlink, config: GateConfig, ctx: Context
+    program: str,
+    end: GateEnd,
+    netlink: Netlink,
+    config: GateConfig,
+    ctx: Context,
+    *,
+    max_controllers: int = 1,
 ) -> None:
     """Serve until the context stops. Raises StartError and GateRefused."""
     uids = _uids(config.allowed_users)
     gate = Gate(end, netlink, ctx.log, max_sessions=config.max_sessions)
-    server = GateServer(gate, ctx)
+    server = GateServer(gate, ctx, max_controllers=max_controllers)
     listening = asyncio.Event()
     serving = ctx.tasks.create_task(
         server.run(

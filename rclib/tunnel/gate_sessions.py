@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rclib.tunnel.gate_plan import IPNetwork
     from rclib.wire.gate import Open, Steer
     from rclib.wire.ids import SessionId
+    from rclib.wire.session import IPAddress
 
 PEER_HOST: Final = "127.0.0.1"
 """Where every peer seems to be: the loopback socket of the relay leg."""
@@ -78,6 +79,9 @@ class GateEnd(Protocol):
 
     def route(self, plan: TunnelPlan) -> None:
         """Lead packets to the interface, which is up now."""
+
+    def reach(self, plan: TunnelPlan) -> tuple[IPAddress | None, ...]:
+        """Return under which address each device is reached from here; None: no longer."""
 
     def renew(self, plans: Iterable[TunnelPlan], /) -> frozenset[SessionId]:
         """Let sessions live on; return those it is too late for."""
@@ -218,6 +222,7 @@ class Gate:
                     counters.sent_bytes,
                     counters.handshake_age_s,
                     UdpEndpoint(*counters.endpoint) if counters.endpoint else None,
+                    tuple(str(each or "") for each in self._end.reach(tunnel.plan)),
                 )
             )
         return Measured(tuple(tunnels))

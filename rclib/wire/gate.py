@@ -155,7 +155,8 @@ class TunnelCounters(Struct, frozen=True):
     """Where WireGuard sends now: it follows its peer to wherever that was last heard from."""
     reach: tuple[IpText, ...] = ()
     """The technician's gate: under which address each of the Open's `allow` is reached from here,
-    in their order. It changes when this computer joins a network that has such an address too."""
+    in their order. It changes when this computer joins a network that has such an address too;
+    empty: none is left."""
 
 
 class Measured(Struct, frozen=True, tag="measured"):

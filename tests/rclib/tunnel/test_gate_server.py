@@ -6,6 +6,7 @@ import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
 
 from rclib.runtime.context import Context, open_context
@@ -27,6 +28,7 @@ from rclib.wire.gate import (
     Prepared,
     Renewed,
     Tampered,
+    TunnelCounters,
     decode_frame,
     encode,
 )
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
-A = SessionId("ses_aaaaaaaaaaaaaaaa")
+A, B = SessionId("ses_aaaaaaaaaaaaaaaa"), SessionId("ses_bbbbbbbbbbbbbbbb")
 OPEN = Open(
     A,
     TunnelKey(bytes(32)),
@@ -99,7 +101,7 @@ class QuietGate:
 
     def measure(self) -> Measured:
         self._note("measure")
-        return Measured(())
+        return Measured(tuple(TunnelCounters(each, 1, 2, None) for each in self.open_sessions))
 
     def watch(self) -> tuple[Tampered | Gone, ...]:
         reports, self.reports = self.reports, []
@@ -113,11 +115,11 @@ def gate() -> QuietGate:
 
 @asynccontextmanager
 async def serving(
-    gate: QuietGate, path: Path, *, uids: frozenset[int] | None = None
+    gate: QuietGate, path: Path, *, uids: frozenset[int] | None = None, controllers: int = 1
 ) -> AsyncIterator[Context]:
     async with open_context("gate") as ctx:
         listening = asyncio.Event()
-        server = GateServer(cast("Any", gate), ctx)
+        server = GateServer(cast("Any", gate), ctx, max_controllers=controllers)
         task = ctx.tasks.create_task(
             server.run(
                 path,
@@ -151,7 +153,7 @@ class TestVerbs:
             assert await client.prepare(A) == bytes(32)
             assert (await client.open(OPEN)).listen_port == 4711
             assert await client.renew([A]) == ()
-            assert await client.measure() == ()
+            assert await client.measure() == (TunnelCounters(A, 1, 2, None),)
             await client.close(A)
             assert await client.renew([A]) == (A,)
             await client.close_all()
@@ -259,13 +261,84 @@ class TestControl:
             await connection.close()
 
 
+class TestSeveralControllers:
+    """The technician's gate: one connection for each session's process."""
+
+    async def test_a_connection_sees_and_touches_its_own_sessions_only(
+        self, gate: QuietGate, path: Path
+    ) -> None:
+        async with (
+            serving(gate, path, controllers=2),
+            await GateClient.connect(path) as first,
+            await GateClient.connect(path) as second,
+        ):
+            await first.open(OPEN)
+            await second.open(msgspec.structs.replace(OPEN, session=B))
+            assert [each.session for each in await second.measure()] == [B]
+            assert await second.renew([A, B]) == (A,)
+            for verb in (second.prepare(A), second.open(OPEN)):
+                with pytest.raises(GateRefused) as refused:
+                    await verb
+                assert refused.value.error is GateError.SESSION_EXISTS
+            with pytest.raises(GateRefused) as refused:
+                await second.probe(A)
+            assert refused.value.error is GateError.UNKNOWN_SESSION
+            await second.close(A)
+            assert gate.open_sessions == {A, B}
+            await second.close_all()
+            assert gate.open_sessions == {A}
+            await first.measure()
+
+    async def test_the_end_of_one_connection_leaves_the_others_sessions_open(
+        self, gate: QuietGate, path: Path
+    ) -> None:
+        async with serving(gate, path, controllers=2), await GateClient.connect(path) as first:
+            await first.open(OPEN)
+            async with await GateClient.connect(path) as second:
+                await second.open(msgspec.structs.replace(OPEN, session=B))
+                assert gate.open_sessions == {A, B}
+            await eventually(lambda: gate.open_sessions == {A})
+            assert [each.session for each in await first.measure()] == [A]
+
+    async def test_a_session_that_was_refused_belongs_to_nobody(
+        self, gate: QuietGate, path: Path
+    ) -> None:
+        gate.open_sessions = {A}
+        async with (
+            serving(gate, path, controllers=2),
+            await GateClient.connect(path) as first,
+            await GateClient.connect(path) as second,
+        ):
+            with pytest.raises(GateRefused):
+                await first.open(OPEN)
+            gate.open_sessions.clear()
+            await second.open(OPEN)
+
+    async def test_one_hears_what_went_and_all_hear_of_tampering(
+        self, gate: QuietGate, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(gate_server, "WATCH_S", 0.01)
+        async with (
+            serving(gate, path, controllers=2),
+            await GateClient.connect(path) as first,
+            await GateClient.connect(path) as second,
+        ):
+            await first.open(OPEN)
+            await second.measure()
+            gate.reports = [Gone(A, "it went"), Tampered("somebody did it")]
+            first_hears, second_hears = first.events(), second.events()
+            assert await anext(first_hears) == Gone(A, "it went")
+            assert await anext(first_hears) == Tampered("somebody did it")
+            assert await anext(second_hears) == Tampered("somebody did it")
+
+
 class TestWatch:
     async def test_reports_reach_the_controlling_connection(
         self, gate: QuietGate, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(gate_server, "WATCH_S", 0.01)
         async with serving(gate, path), await GateClient.connect(path) as client:
-            await client.measure()
+            await client.prepare(A)
             gate.reports = [Gone(A, "it went"), Tampered("somebody did it")]
             events = client.events()
             assert await anext(events) == Gone(A, "it went")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rclib.tunnel.gate_plan import TunnelPlan
+    from rclib.wire.session import IPAddress
 
 A, B = SessionId("ses_aaaaaaaaaaaaaaaa"), SessionId("ses_bbbbbbbbbbbbbbbb")
 BUILT = ["install", "permit", "create", "add_address", "attach", "bring_up", "route"]
@@ -84,6 +85,9 @@ class Machine:
 
     def route(self, plan: TunnelPlan) -> None:
         self.step("route")
+
+    def reach(self, plan: TunnelPlan) -> tuple[IPAddress | None, ...]:
+        return (*plan.targets, None)
 
     def renew(self, plans: Iterable[TunnelPlan], /) -> frozenset[SessionId]:
         return self.late & {plan.session for plan in plans}
