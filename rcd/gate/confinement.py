@@ -64,12 +64,8 @@ _RULES: Final = f"""
 
   chain output {{
     type filter hook output priority mangle; policy accept;
-    oifname "{PREFIX}*" jump own_errors
-  }}
-  chain own_errors {{
-    ct state related icmp type destination-unreachable accept
-    ct state related icmpv6 type {{ destination-unreachable, packet-too-big }} accept
-    counter drop
+    oifname "{PREFIX}*" ct state related jump errors
+    oifname "{PREFIX}*" counter drop
   }}
 
   chain forward {{

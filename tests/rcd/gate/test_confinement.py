@@ -230,8 +230,10 @@ class TestTable:
             r"chain (\w+) \{\n(.*?)\n  \}", confinement.table(source_nat=True), re.DOTALL
         )
         last = {name: body.splitlines()[-1].strip() for name, body in chains}
-        for name in ("from_tunnel", "to_tunnel", "own_errors"):
+        for name in ("from_tunnel", "to_tunnel"):
             assert last[name] == "counter drop"
+        assert last["input"] == 'iifname "rcg*" counter drop'
+        assert last["output"] == 'oifname "rcg*" counter drop'
 
     def test_nothing_is_accepted_for_being_established(self) -> None:
         """Every rule that accepts a forwarded packet looks it up in the allow-set."""
