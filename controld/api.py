@@ -1,23 +1,21 @@
-"""The way of every API request: who asks, may they, what do they get.
+"""What an API request is made of: the route table's lines, the call, who asks and may they.
 
-1. A route names the right it needs; what is not in the route table does not exist.
+1. A route names the right it needs and the types it takes and gives; `api_openapi` documents
+   these, and what is not in the route table does not exist.
 2. The bearer token becomes a user, the user's role is looked up, a denial goes on record.
-3. The handler gets a typed body and returns a typed answer; every error leaves as problem+json
-   (RFC 9457) with a `code` for programs and a `detail` for people.
+3. The handler gets a typed body and returns a typed answer (`api_server`).
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
-from aiohttp import web
 
-from controld import store_audit, store_repeats, store_users
+from controld import store_audit, store_repeats, store_tokens, store_users
 from controld.errors import (
     ChangedError,
     ConflictError,
@@ -30,13 +28,13 @@ from controld.errors import (
     UnauthenticatedError,
 )
 from controld.records import Actor, Entry
-from controld.roles import Action, Scope, scope_of
-from controld.store import StoreUnavailableError
-from rclib.runtime.logs import RateLimitedLogger
+from controld.roles import Action, Role, Scope, scope_of
 from rclib.wire.audit import AuditAction
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
 
     from controld.records import User
     from controld.services import Services
@@ -48,7 +46,11 @@ MAX_BODY_BYTES: Final = 64 * 1024
 REQUEST_S: Final = 10
 MIN_KEY, MAX_KEY = 16, 128
 MAX_REVISION_DIGITS: Final = 9
-REQUEST_FAILED = "request_failed"
+MAX_DIGITS: Final = 16
+CURSOR: Final = "cursor"
+MAX_CURSOR: Final = 80
+PERSONAL_PREFIX: Final = "rcp_"
+"""What a personal API token begins with, so that people and secret scanners know one."""
 
 STATUS: Final[dict[type[DomainError], HTTPStatus]] = {
     InvalidError: HTTPStatus.BAD_REQUEST,
@@ -132,12 +134,31 @@ class Call:
             raise InvalidError("bad_request", "If-Match is the ETag of an earlier answer")
         return int(number)
 
-    def number(self, name: str, default: int, *, low: int, high: int) -> int:
+    def number(self, wanted: Number) -> int:
         """Read a number from the query; raises InvalidError."""
-        text = self.request.query.get(name, str(default))
-        if not (text.isascii() and text.isdigit() and low <= int(text[:16]) <= high):
-            raise InvalidError("bad_request", f"{name} is a number from {low} to {high}")
+        text = self.request.query.get(wanted.name, str(wanted.default))
+        is_number = text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+        if not (is_number and wanted.low <= int(text) <= wanted.high):
+            bounds = f"from {wanted.low} to {wanted.high}"
+            raise InvalidError("bad_request", f"{wanted.name} is a number {bounds}")
         return int(text)
+
+    def cursor(self) -> str | None:
+        """What an earlier page named as `next`; the caller finds out whether it is one."""
+        text = self.request.query.get(CURSOR)
+        if text is not None and len(text) > MAX_CURSOR:
+            raise InvalidError("bad_request", "this cursor comes from no page of this list")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One number a route reads from its query."""
+
+    name: str
+    default: int
+    low: int
+    high: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,43 +168,19 @@ class Route:
     method: str
     path: str
     needs: Action | Open
-    handle: Callable[[Call], Awaitable[msgspec.Struct | None]]
+    handle: Callable[[Call], Awaitable[msgspec.Struct | web.StreamResponse | None]]
     status: HTTPStatus = HTTPStatus.OK
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """The body of every error."""
-
-    title: str
-    status: int
-    code: str
-    detail: str
-    type: str = "about:blank"
-
-
-def add_routes(app: web.Application, services: Services, routes: Iterable[Route]) -> None:
-    log = RateLimitedLogger(services.log)
-    for route in routes:
-        app.router.add_route(route.method, route.path, _handler(route, services))
-    app.middlewares.append(_answering(services, log))
-
-
-def _handler(
-    route: Route, services: Services
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        async with asyncio.timeout(REQUEST_S):
-            call = await admit(route.needs, services, request, _bearer_token)
-            answer = await route.handle(call)
-        if answer is None:
-            return web.Response(status=HTTPStatus.NO_CONTENT)
-        response = _json(msgspec.json.encode(answer), route.status)
-        revision = getattr(answer, "revision", None)
-        if revision is not None:
-            response.headers["ETag"] = f'"{revision}"'
-        return response
-
-    return handle
+    takes: type[msgspec.Struct] | None = None
+    gives: type[msgspec.Struct] | None = None
+    """None: an answer without a body."""
+    numbers: tuple[Number, ...] = ()
+    has_cursor: bool = False
+    is_optional: bool = False
+    """Whether the body may be left out."""
+    is_change: bool = False
+    """Whether it wants the ETag of what it changes."""
+    is_stream: bool = False
+    """Server-Sent Events, each of type `gives`."""
 
 
 async def admit(
@@ -203,9 +200,9 @@ async def admit(
         return Call(services, request, Actor("", "", source), now_ms, None, "")
     token = token_of(request)
     idle_ms = services.config.times.login_idle_s * 1000
-    user, is_touch_due = await services.store.read(
+    (user, scopes), is_touch_due = await services.store.read(
         lambda tx: (
-            store_users.user_of_token(tx, token, now_ms),
+            user_of(tx, token, now_ms),
             store_users.is_touch_due(tx, token, now_ms, idle_ms),
         )
     )
@@ -214,6 +211,9 @@ async def admit(
     if user is None:
         raise UnauthenticatedError("not_signed_in", "the token is unknown or over; log in again")
     call = Call(services, request, Actor(user.id, user.name, source), now_ms, user, token)
+    if scopes is not None and needs not in scopes:
+        await _record_denial(call, needs)
+        raise ForbiddenError("token_scope", "this token was not made for that")
     if isinstance(needs, Action):
         if user.must_change_password:
             raise ForbiddenError(
@@ -223,80 +223,36 @@ async def admit(
         if scope_of(user.role, needs) is Scope.NONE:
             await _record_denial(call, needs)
             raise ForbiddenError("forbidden", f"the role {user.role} does not allow this")
+        if user.role is Role.AUDITOR:
+            await _record_look(call, needs)
     return call
 
 
-def _bearer_token(request: web.Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise UnauthenticatedError("not_signed_in", "log in, and send the token as Bearer token")
-    return token.strip()
+def user_of(tx: Tx, token: str, now_ms: int) -> tuple[User | None, frozenset[Action] | None]:
+    """Whose token this is; with a personal one, the rights it was made for."""
+    if token.startswith(PERSONAL_PREFIX):
+        return store_tokens.user_of_token(tx, token, now_ms)
+    return store_users.user_of_token(tx, token, now_ms), None
 
 
-async def _record_denial(call: Call, action: Action) -> None:
+async def _record_denial(call: Call, needs: Action | Open) -> None:
     entry = Entry(
         action=AuditAction.PERMISSION_DENIED,
         organisation=call.user.organisation,
         actor=call.actor,
         subject=call.request.path[:200],
-        detail={"right": action.value, "method": call.request.method},
+        detail={"right": needs.value, "method": call.request.method},
     )
     await call.services.store.write(lambda tx: store_audit.append(tx, entry, call.now_ms))
 
 
-def _answering(
-    services: Services, log: RateLimitedLogger
-) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Make the middleware through which every answer leaves, errors included."""
-
-    @web.middleware
-    async def answer(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        try:
-            response = await handler(request)
-        except DomainError as exc:
-            response = _problem(STATUS[type(exc)], exc.code, exc.detail)
-        except StoreUnavailableError as exc:
-            log.warning(REQUEST_FAILED, once_per="store", path=request.path, reason=exc)
-            detail = "nothing can be stored at the moment, so nothing was done; try again later"
-            response = _problem(HTTPStatus.SERVICE_UNAVAILABLE, "store_unavailable", detail)
-        except TimeoutError:
-            detail = f"the request took longer than {REQUEST_S} s"
-            response = _problem(HTTPStatus.REQUEST_TIMEOUT, "too_slow", detail)
-            response.force_close()
-        except web.HTTPException as exc:
-            response = _of_framework(exc)
-        except Exception as exc:
-            log.error(  # noqa: TRY400 -- not stdlib's logger
-                REQUEST_FAILED, once_per=type(exc).__name__, path=request.path, exc_info=exc
-            )
-            detail = "a fault inside the control plane; its log says more"
-            response = _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", detail)
-        services.metrics.requests.labels(str(response.status)).inc()
-        if not response.prepared:
-            response.headers.setdefault("Cache-Control", "no-store")
-            response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
-
-    return answer
-
-
-def _of_framework(exc: web.HTTPException) -> web.Response:
-    status = HTTPStatus(exc.status)
-    details = {
-        HTTPStatus.NOT_FOUND: "there is nothing at this address",
-        HTTPStatus.METHOD_NOT_ALLOWED: "this address does not take that method",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"a body has at most {MAX_BODY_BYTES} bytes",
-    }
-    code = status.name.lower()
-    return _problem(status, code, details.get(status, status.phrase))
-
-
-def _problem(status: HTTPStatus, code: str, detail: str) -> web.Response:
-    body = msgspec.json.encode(Problem(status.phrase, status.value, code, detail))
-    return web.Response(body=body, status=status, content_type="application/problem+json")
-
-
-def _json(body: bytes, status: HTTPStatus) -> web.Response:
-    return web.Response(body=body, status=status, content_type="application/json")
+async def _record_look(call: Call, needs: Action) -> None:
+    """An auditor's looking is on record, too."""
+    entry = Entry(
+        action=AuditAction.AUDITOR_READ,
+        organisation=call.user.organisation,
+        actor=call.actor,
+        subject=call.request.path_qs[:200],
+        detail={"right": needs.value},
+    )
+    await call.services.store.write(lambda tx: store_audit.append(tx, entry, call.now_ms))

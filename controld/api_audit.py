@@ -7,17 +7,17 @@ from typing import Final
 import msgspec
 
 from controld import store_audit
-from controld.api import Call, Route
+from controld.api import Call, Number, Route
 from controld.api_types import AuditPage, AuditRecord
 from controld.roles import Action
 
-MAX_PAGE: Final = 1000
+AFTER: Final = Number("after", 0, low=0, high=2**53)
+LIMIT: Final = Number("limit", 100, low=1, high=1000)
 
 
 async def page(call: Call) -> AuditPage:
     """Records behind `after`, oldest first; gaps in `seq` are other organisations' records."""
-    after = call.number("after", 0, low=0, high=2**53)
-    limit = call.number("limit", 100, low=1, high=MAX_PAGE)
+    after, limit = call.number(AFTER), call.number(LIMIT)
     records = await call.services.store.read(
         lambda tx: store_audit.page(tx, call.user.organisation, after, limit)
     )
@@ -44,4 +44,13 @@ async def page(call: Call) -> AuditPage:
     )
 
 
-ROUTES = (Route("GET", "/api/v1/audit", Action.READ_AUDIT, page),)
+ROUTES = (
+    Route(
+        method="GET",
+        path="/api/v1/audit",
+        needs=Action.READ_AUDIT,
+        handle=page,
+        gives=AuditPage,
+        numbers=(AFTER, LIMIT),
+    ),
+)

@@ -83,8 +83,15 @@ async def remove_totp(call: Call) -> None:
 
 _TOTP = "/api/v1/account/totp"
 ROUTES = (
-    Route("GET", "/api/v1/account/factors", Open.SIGNED_IN, show),
-    Route("POST", _TOTP, Open.SIGNED_IN, start_totp),
-    Route("POST", f"{_TOTP}/confirm", Open.SIGNED_IN, confirm_totp),
-    Route("POST", f"{_TOTP}/remove", Open.SIGNED_IN, remove_totp),
+    Route("GET", "/api/v1/account/factors", Open.SIGNED_IN, show, gives=FactorsView),
+    Route("POST", _TOTP, Open.SIGNED_IN, start_totp, takes=ReauthRequest, gives=TotpStarted),
+    Route(
+        "POST",
+        f"{_TOTP}/confirm",
+        Open.SIGNED_IN,
+        confirm_totp,
+        takes=TotpCode,
+        gives=RecoveryCodes,
+    ),
+    Route("POST", f"{_TOTP}/remove", Open.SIGNED_IN, remove_totp, takes=ReauthRequest),
 )

@@ -97,10 +97,30 @@ async def logout(call: Call) -> None:
 
 
 ROUTES = (
-    Route("POST", "/api/v1/enrol", Open.ANYONE, enrol),
-    Route("POST", "/api/v1/login", Open.ANYONE, login),
-    Route("POST", "/api/v1/password", Open.SIGNED_IN, change_password),
-    Route("POST", "/api/v1/logout", Open.SIGNED_IN, logout),
+    Route(
+        method="POST",
+        path="/api/v1/enrol",
+        needs=Open.ANYONE,
+        handle=enrol,
+        takes=EnrolRequest,
+        gives=EnrolResponse,
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/login",
+        needs=Open.ANYONE,
+        handle=login,
+        takes=LoginRequest,
+        gives=LoginResponse,
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/password",
+        needs=Open.SIGNED_IN,
+        handle=change_password,
+        takes=PasswordRequest,
+    ),
+    Route(method="POST", path="/api/v1/logout", needs=Open.SIGNED_IN, handle=logout),
 )
 
 

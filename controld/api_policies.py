@@ -84,8 +84,16 @@ async def change(call: Call) -> PolicyView:
 
 _POLICY = "/api/v1/gateways/{gateway}/policy"
 ROUTES = (
-    Route("GET", _POLICY, Action.SEE_GATEWAYS, show),
-    Route("PUT", _POLICY, Action.ADD_GATEWAYS, change),
+    Route(method="GET", path=_POLICY, needs=Action.SEE_GATEWAYS, handle=show, gives=PolicyView),
+    Route(
+        method="PUT",
+        path=_POLICY,
+        needs=Action.ADD_GATEWAYS,
+        handle=change,
+        takes=PolicyRequest,
+        gives=PolicyView,
+        is_change=True,
+    ),
 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from controld import session_plans, session_releases, sessions, store_policies, store_users
-from controld.api import Call, Route
+from controld.api import Call, Number, Route
 from controld.api_types import (
     SessionChange,
     SessionLink,
@@ -22,7 +22,7 @@ from controld.roles import Action, Scope, scope_of
 from controld.session_plans import Plan
 from controld.sessions import Why
 from controld.start_rules import StartFacts, StartRefusal
-from controld.store_sessions import count_open, get_session, list_sessions
+from controld.store_sessions import count_open, cursor_of, get_session, list_sessions
 from rclib.wire.ids import EndpointId, SessionId
 from rclib.wire.session import EndReason
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from controld.store import Tx
     from rclib.wire.ids import GatewayId
 
-MAX_LISTED: Final = 500
+LIMIT: Final = Number("limit", 100, low=1, high=500)
 
 _REFUSED: Final[dict[StartRefusal, str]] = {
     StartRefusal.NOT_ASSIGNED: "this session is not released for you",
@@ -55,13 +55,13 @@ _REFUSED: Final[dict[StartRefusal, str]] = {
 
 async def list_(call: Call) -> SessionList:
     is_all = scope_of(call.user.role, Action.SEE_SESSIONS) is Scope.ALL
-    limit = call.number("limit", 100, low=1, high=MAX_LISTED)
+    of_user = None if is_all else call.user.id
+    limit, cursor = call.number(LIMIT), call.cursor()
     found = await call.services.store.read(
-        lambda tx: list_sessions(
-            tx, call.user.organisation, None if is_all else call.user.id, limit
-        )
+        lambda tx: list_sessions(tx, call.user.organisation, of_user, limit + 1, cursor)
     )
-    return SessionList(tuple(_view(call, session) for session in found))
+    more = cursor_of(found[limit - 1]) if len(found) > limit else None
+    return SessionList(tuple(_view(call, session) for session in found[:limit]), more)
 
 
 async def prepare(call: Call) -> SessionView:
@@ -164,27 +164,77 @@ async def end(call: Call) -> None:
 
 _SESSION = "/api/v1/sessions/{session}"
 ROUTES = (
-    Route("GET", "/api/v1/sessions", Action.SEE_SESSIONS, list_),
-    Route("POST", "/api/v1/sessions", Action.PREPARE_SESSIONS, prepare, HTTPStatus.CREATED),
-    Route("GET", _SESSION, Action.SEE_SESSIONS, show),
-    Route("PUT", _SESSION, Action.CHANGE_SESSION_DEVICES, change),
-    Route("POST", f"{_SESSION}/request", Action.START_SESSIONS, request_release),
-    Route("POST", f"{_SESSION}/release", Action.RELEASE_SESSIONS, release),
-    Route("POST", f"{_SESSION}/refuse", Action.RELEASE_SESSIONS, refuse),
-    Route("POST", f"{_SESSION}/start", Action.START_SESSIONS, start),
-    Route("POST", f"{_SESSION}/end", Action.END_SESSIONS, end),
+    Route(
+        method="GET",
+        path="/api/v1/sessions",
+        needs=Action.SEE_SESSIONS,
+        handle=list_,
+        gives=SessionList,
+        numbers=(LIMIT,),
+        has_cursor=True,
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/sessions",
+        needs=Action.PREPARE_SESSIONS,
+        handle=prepare,
+        takes=SessionRequest,
+        gives=SessionView,
+        status=HTTPStatus.CREATED,
+    ),
+    Route(method="GET", path=_SESSION, needs=Action.SEE_SESSIONS, handle=show, gives=SessionView),
+    Route(
+        method="PUT",
+        path=_SESSION,
+        needs=Action.CHANGE_SESSION_DEVICES,
+        handle=change,
+        takes=SessionChange,
+        gives=SessionView,
+        is_change=True,
+    ),
+    Route(
+        method="POST",
+        path=f"{_SESSION}/request",
+        needs=Action.START_SESSIONS,
+        handle=request_release,
+        gives=SessionView,
+    ),
+    Route(
+        method="POST",
+        path=f"{_SESSION}/release",
+        needs=Action.RELEASE_SESSIONS,
+        handle=release,
+        gives=SessionView,
+    ),
+    Route(
+        method="POST",
+        path=f"{_SESSION}/refuse",
+        needs=Action.RELEASE_SESSIONS,
+        handle=refuse,
+        gives=SessionView,
+    ),
+    Route(
+        method="POST",
+        path=f"{_SESSION}/start",
+        needs=Action.START_SESSIONS,
+        handle=start,
+        takes=StartRequest,
+        gives=SessionLink,
+        is_optional=True,
+    ),
+    Route(method="POST", path=f"{_SESSION}/end", needs=Action.END_SESSIONS, handle=end),
 )
 
 
 def _visible(tx: Tx, call: Call) -> Session:
     """The session of the address, if the caller may know of it; raises NotFoundError."""
     session = get_session(tx, SessionId(call.request.match_info["session"]))
-    if not _sees(call.user, session):
+    if not sees(call.user, session):
         raise NotFoundError("session")
     return session
 
 
-def _sees(user: User, session: Session) -> bool:
+def sees(user: User, session: Session) -> bool:
     if session.organisation != user.organisation:
         return False
     match scope_of(user.role, Action.SEE_SESSIONS):

@@ -254,7 +254,11 @@ class SessionView(Struct, frozen=True):
 
 
 class SessionList(Struct, frozen=True):
+    """Newest first."""
+
     sessions: tuple[SessionView, ...]
+    next: str | None = None
+    """What to ask for as `cursor` to get those behind; None: there are none."""
 
 
 class SessionLink(Struct, frozen=True):

@@ -81,9 +81,28 @@ async def disable_user(call: Call) -> None:
 
 
 ROUTES = (
-    Route("GET", "/api/v1/users", Action.SEE_USERS, list_users),
-    Route("POST", "/api/v1/users", Action.MANAGE_USERS, create_user, HTTPStatus.CREATED),
-    Route("POST", "/api/v1/users/{user}/disable", Action.MANAGE_USERS, disable_user),
+    Route(
+        method="GET",
+        path="/api/v1/users",
+        needs=Action.SEE_USERS,
+        handle=list_users,
+        gives=UserList,
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/users",
+        needs=Action.MANAGE_USERS,
+        handle=create_user,
+        takes=UserRequest,
+        gives=UserCreated,
+        status=HTTPStatus.CREATED,
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/users/{user}/disable",
+        needs=Action.MANAGE_USERS,
+        handle=disable_user,
+    ),
 )
 
 

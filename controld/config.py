@@ -83,6 +83,8 @@ class ControldConfig(Config, frozen=True, kw_only=True):
     listen: Endpoint
     public_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
     """The port in remoteconnect: links, where it is not the one that is listened on."""
+    hosts: tuple[HostName, ...] = ()
+    """Other names it may be asked for; a request for any further one is refused."""
     insecure_http: bool = False
     """Plain HTTP, on loopback only: for a TLS proxy on the same machine, and for tests."""
     database: str = "controld.db"
@@ -112,6 +114,11 @@ class ControldConfig(Config, frozen=True, kw_only=True):
         names = [relay.id for relay in self.relays]
         if len(set(names)) != len(names):
             raise ValueError("two relays have the same id; relays tell each other apart by it")
+
+    @property
+    def own_hosts(self) -> frozenset[str]:
+        """The names by which requests may ask for it, besides the address they came to."""
+        return frozenset((self.host, *self.hosts, "localhost"))
 
     def database_in(self, base: Path) -> Database:
         """Where the database is; `base` is the configuration's directory."""

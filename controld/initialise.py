@@ -177,6 +177,7 @@ def _config_text(wanted: Wanted) -> str:
     document = {
         "host": wanted.host,
         "listen": str(wanted.listen),
+        "hosts": list(wanted.also),
         **_database_keys(wanted),
         "token_key": "token-key.pem",
         "audit_key": "audit-key.pem",
@@ -188,6 +189,8 @@ def _config_text(wanted: Wanted) -> str:
         del document["stun"]
     if not wanted.relays:
         del document["relays"]
+    if not wanted.also:
+        del document["hosts"]
     return (
         "# Written by `controld init`. Other keys and their defaults: controld --check-config\n"
         + render_toml(document)

@@ -11,14 +11,18 @@ from aiohttp import web
 from controld import (
     api_audit,
     api_endpoints,
+    api_events,
     api_factors,
     api_login,
+    api_openapi,
     api_policies,
     api_sessions,
+    api_tokens,
     api_users,
 )
 from controld.admissions import Admissions
-from controld.api import MAX_BODY_BYTES, REQUEST_S, Route, add_routes
+from controld.api import MAX_BODY_BYTES, REQUEST_S, Route
+from controld.api_server import add_routes
 from controld.audit_notary import SIGNING_FAILED, Notary, load_log_key
 from controld.audit_syslog import Forwarder, Target
 from controld.coordinator import Coordinator
@@ -53,7 +57,7 @@ PAGES: Final[tuple[Page, ...]] = (
     *account_pages.PAGES,
 )
 LINK_PATH: Final = "/api/v1/link"
-ROUTES: Final[tuple[Route, ...]] = (
+_ROUTES: Final[tuple[Route, ...]] = (
     *api_login.ROUTES,
     *api_factors.ROUTES,
     *api_users.ROUTES,
@@ -61,13 +65,19 @@ ROUTES: Final[tuple[Route, ...]] = (
     *api_policies.ROUTES,
     *api_sessions.ROUTES,
     *api_audit.ROUTES,
+    *api_events.ROUTES,
+    *api_tokens.ROUTES,
 )
+ROUTES: Final = (*_ROUTES, api_openapi.route_of(_ROUTES))
 
 
 class Server:
     """What `open_server` yields."""
 
-    def __init__(self, services: Services, sweeper: Sweeper, endpoint: Endpoint) -> None:
+    def __init__(
+        self, services: Services, sweeper: Sweeper, endpoint: Endpoint, app: web.Application
+    ) -> None:
+        self.app = app
         self.services = services
         self.sweeper = sweeper
         self.endpoint = endpoint
@@ -127,11 +137,13 @@ async def open_server(
             metrics=metrics,
             now_ms=now_ms,
             log=ctx.log,
+            is_stopping=ctx.stopping.is_set,
         )
         sweeper = Sweeper(store, hub, coordinator, config.times, now_ms, metrics, ctx.log)
         await sweeper.recover()
+        app = _application(services)
         runner = web.AppRunner(
-            _application(services),
+            app,
             access_log=None,
             handle_signals=False,
             keepalive_timeout=REQUEST_S,  # also the deadline of a request's headers
@@ -143,7 +155,7 @@ async def open_server(
         endpoint = await _listen(runner, config, tls)
         services.public_port = config.public_port or endpoint.port
         undo.callback(hub.close_all, LinkRefusal.SHUTTING_DOWN, "controld is restarting")
-        yield Server(services, sweeper, endpoint)
+        yield Server(services, sweeper, endpoint, app)
 
 
 def _syslog_target(config: SyslogConfig, ctx: Context) -> Target:

@@ -35,5 +35,8 @@ class Services:
     metrics: Metrics
     now_ms: Callable[[], int]
     log: Logger
+    is_stopping: Callable[[], bool] = lambda: False
+    streams: int = 0
+    """Readers of live state."""
     public_port: int = 0
     """The port in remoteconnect: links; known once the socket is bound."""

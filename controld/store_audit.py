@@ -93,6 +93,11 @@ def newest_uploaded(tx: Tx, endpoint: EndpointId) -> int:
     return newest or 0
 
 
+def newest(tx: Tx) -> int:
+    """The number of the newest row; 0 for none."""
+    return tx.scalar(select(func.max(audit.c.seq))) or 0
+
+
 def page(tx: Tx, organisation: OrganisationId, after: int, limit: int) -> Sequence[Record]:
     """The organisation's records behind sequence number `after`, oldest first."""
     query = (

@@ -116,6 +116,19 @@ repeats: Final = Table(  # answers by Idempotency-Key, sealed under it
     Index("ix_repeats_created_ms", "created_ms"),
 )
 
+personal_tokens: Final = Table(
+    "personal_tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user", Text, ForeignKey("users.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("token_digest", LargeBinary, nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),  # JSON: only ever read as a whole
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    UniqueConstraint("user", "name"),
+)
+
 gateways: Final = Table(
     "gateways",
     metadata,
@@ -249,6 +262,7 @@ sessions: Final = Table(
     ),
     Index("ix_sessions_organisation", "organisation", "created_ms", "id"),
     Index("ix_sessions_gateway", "gateway", "state"),
+    Index("ix_sessions_started_by", "started_by", "created_ms"),
     Index("ix_sessions_state", "state"),
     Index(
         "uq_sessions_link_pair",

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from controld.codes import digest
-from controld.errors import NotFoundError
+from controld.errors import InvalidError, NotFoundError
 from controld.records import FINAL_STATES, OPEN_STATES, WAITING_STATES, Session, SessionState
 from controld.store_devices import virtual_address
 from controld.store_schema import (
@@ -74,6 +86,7 @@ _FIXED = (
     "created_by",
     "created_ms",
 )
+_MAX_DIGITS = 16
 _OPEN = sessions.c.state.in_([state.value for state in OPEN_STATES])
 _WAITING = sessions.c.state.in_([state.value for state in WAITING_STATES])
 _FINAL = sessions.c.state.in_([state.value for state in FINAL_STATES])
@@ -122,16 +135,37 @@ def get_session(tx: Tx, session: SessionId) -> Session:
 
 
 def list_sessions(
-    tx: Tx, organisation: OrganisationId, of_user: UserId | None, limit: int
+    tx: Tx,
+    organisation: OrganisationId,
+    of_user: UserId | None,
+    limit: int,
+    cursor: str | None = None,
 ) -> Sequence[Session]:
-    """The organisation's sessions, newest first; only those of one user if named."""
+    """The organisation's sessions, newest first, behind `cursor`; only one user's if named.
+
+    Raises InvalidError for a cursor that is none.
+    """
     mine = sessions.c.organisation == organisation
     if of_user is not None:
-        assigned = exists().where(
-            session_users.c.session == sessions.c.id, session_users.c.user == of_user
-        )
-        mine = mine & or_(sessions.c.started_by == of_user, assigned)
+        assigned = select(session_users.c.session).where(session_users.c.user == of_user)
+        mine = mine & or_(sessions.c.started_by == of_user, sessions.c.id.in_(assigned))
+    if cursor is not None:
+        created_ms, last = _cursor(cursor)
+        at = tuple_(sessions.c.created_ms, sessions.c.id)
+        mine = mine & (at < tuple_(literal(created_ms), literal(last)))
     return _sessions(tx, mine, limit=limit)
+
+
+def cursor_of(session: Session) -> str:
+    """The place behind a session in the list."""
+    return f"{session.created_ms}.{session.id}"
+
+
+def _cursor(text: str) -> tuple[int, str]:
+    created, _, last = text.partition(".")
+    if not (created.isascii() and created.isdigit() and len(created) <= _MAX_DIGITS and last):
+        raise InvalidError("bad_request", "this cursor comes from no page of this list")
+    return int(created), last
 
 
 def sessions_under_time(tx: Tx) -> Sequence[Session]:
@@ -230,7 +264,7 @@ def void_tickets(tx: Tx, session: SessionId, now_ms: int) -> None:
 
 
 def _sessions(tx: Tx, where: ColumnElement[bool], limit: int | None = None) -> list[Session]:
-    query = _SESSIONS.where(where).order_by(sessions.c.created_ms.desc(), sessions.c.id)
+    query = _SESSIONS.where(where).order_by(sessions.c.created_ms.desc(), sessions.c.id.desc())
     rows = tx.execute(query.limit(limit)).all()
     ids = [row.id for row in rows]
     targets = _targets(tx, ids)

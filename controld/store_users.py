@@ -67,17 +67,17 @@ def get_user(tx: Tx, user: UserId, organisation: OrganisationId | None = None) -
     row = tx.execute(select(users).where(users.c.id == user)).mappings().first()
     if row is None or (organisation is not None and row["organisation"] != organisation):
         raise NotFoundError("user")
-    return _user(row)
+    return user_of_row(row)
 
 
 def find_user_by_name(tx: Tx, name: str) -> User | None:
     row = tx.execute(select(users).where(users.c.name_key == name_key(name))).mappings().first()
-    return _user(row) if row is not None else None
+    return user_of_row(row) if row is not None else None
 
 
 def list_users(tx: Tx, organisation: OrganisationId) -> Sequence[User]:
     query = select(users).where(users.c.organisation == organisation).order_by(users.c.name_key)
-    return [_user(row) for row in tx.execute(query).mappings()]
+    return [user_of_row(row) for row in tx.execute(query).mappings()]
 
 
 def set_password(tx: Tx, user: UserId, password_hash: str, *, must_change: bool) -> None:
@@ -161,7 +161,7 @@ def user_of_token(tx: Tx, token: str, now_ms: int) -> User | None:
         )
     )
     row = tx.execute(query).mappings().first()
-    return _user(row) if row is not None else None
+    return user_of_row(row) if row is not None else None
 
 
 def remove_token(tx: Tx, token: str) -> None:
@@ -172,7 +172,7 @@ def name_key(name: str) -> str:
     return name.strip().casefold()
 
 
-def _user(row: RowMapping) -> User:
+def user_of_row(row: RowMapping) -> User:
     return User(
         id=row["id"],
         organisation=row["organisation"],

@@ -99,7 +99,7 @@ class Frame:
         self.services = services
         self.cookie = Cookie(is_secure=not services.config.insecure_http)
         self._pages = tuple(pages)
-        self._hosts = frozenset({services.config.host, "localhost"})
+        self._hosts = services.config.own_hosts
         self._templates = Templates(Path(__file__).parent)
         self._log = RateLimitedLogger(services.log)
 

@@ -32,6 +32,8 @@ class AuditAction(StrEnum):
     RECOVERY_CODE_USED = "recovery_code_used"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
     USER_CREATED = "user_created"
+    TOKEN_CREATED = "token_created"  # noqa: S105 - the name of an event
+    TOKEN_REMOVED = "token_removed"  # noqa: S105 - the name of an event
     USER_DISABLED = "user_disabled"
     GATEWAY_CREATED = "gateway_created"
     POLICY_CHANGED = "policy_changed"

@@ -25,6 +25,8 @@ SessionId = NewType("SessionId", Annotated[str, msgspec.Meta(pattern=r"\Ases_" +
 MessageId = NewType("MessageId", Annotated[str, msgspec.Meta(pattern=r"\Amsg_" + _BODY)])
 EndpointId = NewType("EndpointId", Annotated[str, msgspec.Meta(pattern=r"\A(gwy|cli)_" + _BODY)])
 """Either end of a control link: a GatewayId or a ClientId."""
+TokenId = NewType("TokenId", Annotated[str, msgspec.Meta(pattern=r"\Atok_" + _BODY)])
+"""A personal API token, without its secret."""
 RelayId = NewType("RelayId", Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9-]{1,32}\Z")])
 """A relay's name, chosen by the operator in the configuration."""
 

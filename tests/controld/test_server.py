@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 HALF_A_POST = (
-    b"POST /api/v1/login HTTP/1.1\r\nHost: x\r\n"
+    b"POST /api/v1/login HTTP/1.1\r\nHost: localhost\r\n"
     b"Content-Length: 50\r\nContent-Type: application/json\r\n\r\n"
 )
 
@@ -86,7 +86,7 @@ async def test_the_suites_own_end_enrols_and_links(world: World, tmp_path: Path)
 async def test_a_client_that_never_finishes_its_request_is_dropped(
     open_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, start: bytes, drip: bytes
 ) -> None:
-    monkeypatch.setattr("controld.api.REQUEST_S", 0.5)
+    monkeypatch.setattr("controld.api_server.REQUEST_S", 0.5)
     monkeypatch.setattr("controld.server.REQUEST_S", 0.5)
     async with open_world() as world:
         port = world.server.endpoint.port

@@ -198,6 +198,20 @@ def _create_tables() -> None:
     )
     op.create_index("ix_recovery_codes_user", "recovery_codes", ["user"], unique=False)
     op.create_table(
+        "personal_tokens",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("token_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user"], ["users.id"], name=op.f("fk_personal_tokens_user")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_personal_tokens")),
+        sa.UniqueConstraint("token_digest", name=op.f("uq_personal_tokens_token_digest")),
+        sa.UniqueConstraint("user", "name", name=op.f("uq_personal_tokens_user")),
+    )
+    op.create_table(
         "clients",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("organisation", sa.Text(), nullable=False),
@@ -329,6 +343,9 @@ def _create_tables() -> None:
     op.create_index("ix_sessions_gateway", "sessions", ["gateway", "state"], unique=False)
     op.create_index(
         "ix_sessions_organisation", "sessions", ["organisation", "created_ms", "id"], unique=False
+    )
+    op.create_index(
+        "ix_sessions_started_by", "sessions", ["started_by", "created_ms"], unique=False
     )
     op.create_index("ix_sessions_state", "sessions", ["state"], unique=False)
     op.create_index(
