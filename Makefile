@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 TESTS  := $(VENV)/.installed-for-tests
 
-.PHONY: setup demo test test-slow test-kernel lint format lock clean screens bench-stund bench-chain bench-relayd
+.PHONY: setup demo test test-slow test-kernel lint format lock clean screens bench-stund bench-chain bench-relayd bench-controld
 
 setup: $(STAMP)
 
@@ -48,6 +48,9 @@ bench-stund: setup
 
 bench-relayd: setup
 	$(PYTHON) -m bench.relayd
+
+bench-controld: setup
+	$(PYTHON) -m bench.controld
 
 bench-chain: setup
 	$(PYTHON) -m bench.chain

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from controld import store_audit, store_repeats, store_tokens, store_users
+from controld import store_repeats, store_tokens, store_users
 from controld.errors import (
     ChangedError,
     ConflictError,
@@ -243,7 +243,7 @@ async def _record_denial(call: Call, needs: Action | Open) -> None:
         subject=call.request.path[:200],
         detail={"right": needs.value, "method": call.request.method},
     )
-    await call.services.store.write(lambda tx: store_audit.append(tx, entry, call.now_ms))
+    await call.services.recorder.record(entry, call.now_ms)
 
 
 async def _record_look(call: Call, needs: Action) -> None:
@@ -255,4 +255,4 @@ async def _record_look(call: Call, needs: Action) -> None:
         subject=call.request.path_qs[:200],
         detail={"right": needs.value},
     )
-    await call.services.store.write(lambda tx: store_audit.append(tx, entry, call.now_ms))
+    await call.services.recorder.record(entry, call.now_ms)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from controld import cli_audit, store_attempts, store_audit, store_factors, store_users
+from controld import cli_audit, cli_backup, store_attempts, store_audit, store_factors, store_users
 from controld.codes import new_password
 from controld.config import ControldConfig, RelayConfig
 from controld.initialise import CONFIG_NAME, Wanted, initialise, issue_certificate
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from controld.store import Tx
     from controld.store_url import Database
 
-COMMANDS: Final = ("init", "certificate", "audit", "users")
-HELP: Final = "commands: init, certificate, audit, users (each with --help)"
+COMMANDS: Final = ("init", "certificate", "audit", "backup", "restore", "users")
+HELP: Final = "commands: init, certificate, audit, backup, restore, users (each with --help)"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -130,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     certificate.set_defaults(command=_certificate)
 
     cli_audit.add_commands(commands)
+    cli_backup.add_commands(commands)
 
     users = commands.add_parser("users", help="help a user back in").add_subparsers(required=True)
     reset = users.add_parser("reset-password", help="set a one-time password; controld stopped")

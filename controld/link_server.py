@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSMsgType, web
 
-from controld import store_audit, store_endpoints
+from controld import store_endpoints
 from controld.coordinator import LinkProtocolError
 from controld.errors import ForbiddenError, TooManyError
 from controld.records import Actor, Entry
@@ -215,7 +215,7 @@ class LinkServer:
             subject=identity.endpoint,
             detail=detail,
         )
-        await self._services.store.write(lambda tx: store_audit.append(tx, entry, now_ms))
+        await self._services.recorder.record(entry, now_ms)
 
 
 class _OpenLink:

@@ -32,6 +32,7 @@ from controld.metrics import Metrics
 from controld.passwords import Passwords
 from controld.portal import account_pages, gateway_pages, people_pages, session_pages
 from controld.portal.frame import Frame, Page
+from controld.recorder import Recorder
 from controld.sealing import Sealer
 from controld.services import Services
 from controld.store import Store, StoreUnavailableError
@@ -120,6 +121,8 @@ async def open_server(
         log_key = load_log_key(config.audit_key)
         store = await Store.open(config.database_in(base))
         undo.push_async_callback(store.close)
+        recorder = Recorder(store)
+        undo.push_async_callback(recorder.close)
         hub = Hub(now_ms, ctx.log)
         metrics = Metrics(ctx.metrics)
         notary = Notary(store, hub, log_key, now_ms, ctx.log)
@@ -128,6 +131,7 @@ async def open_server(
         services = Services(
             config=config,
             store=store,
+            recorder=recorder,
             hub=hub,
             admissions=admissions,
             coordinator=coordinator,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from controld.link_hub import Hub
     from controld.metrics import Metrics
     from controld.passwords import Passwords
+    from controld.recorder import Recorder
     from controld.sealing import Sealer
     from controld.store import Store
     from rclib.runtime.logs import Logger
@@ -26,6 +27,7 @@ class Services:
 
     config: ControldConfig
     store: Store
+    recorder: Recorder
     hub: Hub
     admissions: Admissions
     coordinator: Coordinator

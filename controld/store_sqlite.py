@@ -53,7 +53,9 @@ class DatabaseLock:
             ) from None
 
     def close(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class SqliteBackend:

@@ -57,6 +57,7 @@ class AuditAction(StrEnum):
     LINK_REFUSED = "link_refused"
     LINK_CLOSED = "link_closed"
     AUDIT_HEAD_CONFLICT = "audit_head_conflict"
+    BACKUP_RESTORED = "backup_restored"
     # The gateway.
     GATEWAY_STARTED = "gateway_started"
     ACCESS_CHANGED = "access_changed"
