@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 from testbed.errors import BedError
 from testbed.namespaces import enter
 from testbed.process import Process
-from testbed.waiting import until
+from testbed.waiting import SLOWNESS, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ class Host:
         popen = self._start(command, subprocess.PIPE, subprocess.PIPE, env)
         process = Process(popen, _command_name(command), Path(os.devnull), Path(os.devnull))
         try:
-            output, errors = popen.communicate(stdin, timeout_s)
+            output, errors = popen.communicate(stdin, timeout_s * SLOWNESS)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             popen.communicate()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.errors import BedError
-from testbed.waiting import until
+from testbed.waiting import SLOWNESS, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ class Init:
                 if pipe is not None:
                     pipe.close()
         for process in everybody:
-            process.wait(_CLOSE_S)
+            process.wait(_CLOSE_S * SLOWNESS)
 
     def _start_holder(self, name: str, *, forwards: bool, etc: Path) -> subprocess.Popen[str]:
         mounts: list[str] = []
@@ -144,7 +144,7 @@ def _start(command: Sequence[str | Path], errors: Path) -> subprocess.Popen[str]
 def _await_ready(process: subprocess.Popen[str], errors: Path, what: str) -> int:
     if process.stdout is None:
         raise AssertionError("holders are started with a pipe; see _start()")
-    readable, _, _ = select.select([process.stdout], [], [], _START_S)
+    readable, _, _ = select.select([process.stdout], [], [], _START_S * SLOWNESS)
     if not readable or process.stdout.readline() != "ready\n":
         reason = errors.read_text().strip() or "no answer"
         raise BedError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from testbed.errors import BedError, WaitTimeoutError
 from testbed.namespaces import child_of
-from testbed.waiting import until
+from testbed.waiting import SLOWNESS, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ class Process:
 
     def wait(self, timeout_s: float) -> int:
         try:
-            return self.popen.wait(timeout_s)
+            return self.popen.wait(timeout_s * SLOWNESS)
         except subprocess.TimeoutExpired:
             raise WaitTimeoutError(f"{self.name} still runs after {timeout_s:g} s") from None
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from testbed.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+SLOWNESS: Final = float(os.environ.get("TESTBED_SLOWNESS", "1"))
+"""How much longer everything may take here than on a real machine: an emulated one sets it."""
 
 _POLL_INTERVAL_S = 0.01
 
@@ -20,6 +24,7 @@ def until(condition: Callable[[], Found | None], timeout_s: float, what: str) ->
 
     The condition is tried once more at the deadline, so that a stalled machine is not a failure.
     """
+    timeout_s *= SLOWNESS
     deadline = time.monotonic() + timeout_s
     while True:
         late = time.monotonic() >= deadline

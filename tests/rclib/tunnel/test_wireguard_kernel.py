@@ -1,4 +1,4 @@
-"""The kernel's WireGuard, where this machine has it."""
+"""The kernel's WireGuard, in `make test-kernel`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rclib.runtime.secret import SecretBytes
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_netlink import Netlink
 from rclib.tunnel.wireguard import Steering, TunnelSettings, make_key_pair
+from rclib.tunnel.wireguard_choice import choose_wireguard
 from rclib.tunnel.wireguard_kernel import KernelWireGuard
 from testbed.bed import Testbed
 from testbed.requirements import why_not
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
     from testbed.host import Host
 
-pytestmark = pytest.mark.netns
-NO_MODULE = 77
+pytestmark = [pytest.mark.netns, pytest.mark.kernel]
 
 
 @pytest.fixture
@@ -39,16 +39,13 @@ def inside(host: Host, function: Callable[[], None]) -> None:
     """Run a function of this file on the host; it fails as it does there."""
     script = f"import runpy; runpy.run_path({__file__!r})[{function.__name__!r}]()"
     done = host.run([sys.executable, "-W", "error", "-c", script])
-    if done.returncode == NO_MODULE:
-        pytest.skip("this kernel has no WireGuard")
     assert done.returncode == 0, done.stderr
 
 
 def tunnel_life() -> None:
     netlink = Netlink()
     wireguard = KernelWireGuard(netlink)
-    if not wireguard.works("rcg-probe"):
-        sys.exit(NO_MODULE)
+    assert wireguard.works("rcg-probe")
     assert netlink.links("rcg") == ()
     settings = TunnelSettings(
         make_key_pair().private,
@@ -81,8 +78,7 @@ def test_a_tunnel_comes_and_goes(host: Host) -> None:
 def half_made() -> None:
     netlink = Netlink()
     wireguard = KernelWireGuard(netlink)
-    if not wireguard.works("rcg-probe"):
-        sys.exit(NO_MODULE)
+    assert wireguard.works("rcg-probe")
     settings = TunnelSettings(
         SecretBytes(bytes(31)), make_key_pair().public, ("127.0.0.1", 4000), (), 0
     )
@@ -95,12 +91,12 @@ def test_what_cannot_be_configured_is_not_left_behind(host: Host) -> None:
     inside(host, half_made)
 
 
-def absent() -> None:
+def found_out() -> None:
     netlink = Netlink()
-    if KernelWireGuard(netlink).works("rcg-probe"):
-        sys.exit(0)
+    wireguard = choose_wireguard(netlink, "rcg")
+    assert isinstance(wireguard, KernelWireGuard), "it comes before wireguard-go"
     assert netlink.links("rcg") == ()
 
 
 def test_finding_out_leaves_nothing_behind(host: Host) -> None:
-    inside(host, absent)
+    inside(host, found_out)
