@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 case "status":
                     return runner.run(commands.status(config))
                 case _:
-                    return runner.run(commands.disconnect(config))
+                    return runner.run(commands.disconnect(config, arguments.session))
     except OperatorError as exc:
         sys.stderr.write(f"rcc: {exc}\n")
         return 2
@@ -52,8 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     enroll.add_argument("code", help="the one-time code from the portal")
     connect = verbs.add_parser("connect", help="start the session of a remoteconnect: link")
     connect.add_argument("link")
-    verbs.add_parser("status", help="print the running session as JSON")
-    verbs.add_parser("disconnect", help="end the running session")
+    verbs.add_parser("status", help="print the running sessions as JSON, a line for each")
+    end = verbs.add_parser("disconnect", help="end a running session")
+    end.add_argument("session", nargs="?", help="which one, if several run")
     return parser
 
 

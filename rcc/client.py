@@ -1,7 +1,7 @@
-"""The technician's session process around its pure core: link, gate, relay legs, local API.
+"""One session of the technician around its pure core: gate, relay legs, direct path.
 
-It ends with the session; whatever ends it, the gate removes interface and routes when its
-connection closes.
+It has a connection to the gate of its own: whatever ends the session, the gate removes interface
+and routes when that closes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from rcc.session import (
     Tell,
 )
 from rclib.runtime.clock import boottime
-from rclib.tunnel.control_link import ControlLink, LinkSettings
 from rclib.tunnel.direct_path import PathSettings
 from rclib.tunnel.gate_client import GateClient, GateRefused, GateUnavailable
 from rclib.tunnel.tunnel_end import TunnelEnd
@@ -50,7 +49,8 @@ if TYPE_CHECKING:
     from rcc.config import RccConfig
     from rcc.deep_link import DeepLink
     from rclib.runtime.logs import Logger
-    from rclib.tunnel.enrolment import Enrolment, Identity
+    from rclib.tunnel.control_link import ControlLink
+    from rclib.tunnel.enrolment import Identity
     from rclib.tunnel.pins import Pins
 
 MEASURE_S: Final = 0.2
@@ -66,8 +66,8 @@ class Client:
         config: RccConfig,
         link: DeepLink,
         *,
+        control: ControlLink,
         identity: Identity,
-        enrolment: Enrolment,
         pins: Pins,
         tls: ssl.SSLContext,
         log: Logger,
@@ -79,7 +79,7 @@ class Client:
         self._tls = tls
         self._log = log
         self.core = TechnicianSession(link.session, link.ticket, boottime())
-        self._link = ControlLink(LinkSettings(enrolment, identity, tls), self, log)
+        self._link = control
         self.finished = asyncio.Event()
         self.removed = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None
@@ -101,7 +101,6 @@ class Client:
             program="rcc-gate",
             hint="it is installed once with administrator rights: systemctl start rcc-gate",
         )
-        link = asyncio.create_task(self._link.run(), name="control-link")
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -122,8 +121,6 @@ class Client:
             if self._end is not None:
                 await self._end.close()
             await self._link.flushed(GOODBYE_S)
-            link.cancel()
-            await asyncio.gather(link, return_exceptions=True)
             self.removed.set()
 
     def disconnect(self) -> None:
@@ -139,7 +136,7 @@ class Client:
             path_details=self._end.path() if self._end else None,
             name=grant.name if grant else "",
             gateway=grant.gateway_name if grant else "",
-            targets=grant.targets if grant else (),
+            targets=core.reachable(),
             interface=self._interface,
             connected_s=connected,
             received_bytes=core.received_bytes,
@@ -152,7 +149,6 @@ class Client:
     # Events of the control link.
 
     def link_up(self, welcome: LinkWelcome) -> None:  # noqa: ARG002 - nothing in it concerns us
-        self._link.discard(PathSignal)  # of another time
         if self._end is not None:
             self._end.signalling_changed(control=True)
 
@@ -282,9 +278,12 @@ class Client:
                     if loop.time() >= next_renewal:
                         next_renewal = loop.time() + RENEW_S
                         await gate.renew((self.core.session,))
+                    reach = self.core.reach
                     measured = self.core.measured(await gate.measure(), boottime())
                     if measured:
                         self._do(measured)
+                    elif self.core.reach != reach:
+                        self.changed()
                 await asyncio.sleep(MEASURE_S)
         except (GateRefused, GateUnavailable) as exc:
             self._do(self.core.failed(str(exc)))

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rcc.client import Client
-from rcc.deep_link import parse_deep_link
+import msgspec
+
+from rcc.desk import Desk, NotTaken
 from rclib.runtime.local import (
     Connection,
     LocalProtocolError,
@@ -25,27 +26,29 @@ from rclib.tunnel.enrolment import (
     enrol,
     load_enrolment,
     load_or_make_identity,
-    normalise_server,
 )
 from rclib.tunnel.gate_client import GateUnavailable
-from rclib.tunnel.pins import Pins
 from rclib.wire.client import (
+    ClientDone,
+    ClientFailed,
     ClientState,
     ClientStatus,
+    Connect,
     Disconnect,
     GetClientStatus,
-    decode_client_request,
-    decode_client_status,
+    decode_client_reply,
     encode,
 )
 from rclib.wire.errors import DecodeError
+from rclib.wire.ids import SessionId
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import AsyncIterator
 
     from rcc.config import RccConfig
-    from rclib.wire.client import ClientRequest
+    from rclib.wire.client import ClientRequest, Reachable
 
 LOCAL_TIMEOUT_S: Final = 10
 
@@ -70,34 +73,38 @@ async def enroll(config: RccConfig, server: str, code: str) -> int:
 async def connect(config: RccConfig, text: str) -> int:
     """Start the session of a link and stay until it ends."""
     state = Path(config.state_dir)
-    try:
-        link = parse_deep_link(text)
-    except DecodeError as exc:
-        return _complain(f"this is no session link: {exc}; press Start in the portal again")
     enrolment = load_enrolment(state)
     if enrolment is None:
         return _complain("this computer is not enrolled; run `rcc enroll SERVER CODE` first")
-    if enrolment.server != normalise_server(link.server):
-        return _complain(
-            f"the link is for {link.server}, but this computer is enrolled at {enrolment.server}"
-        )
-    client = Client(
+    desk = Desk(
         config,
-        link,
         identity=load_or_make_identity(state),
         enrolment=enrolment,
-        pins=Pins(state / "pins.json"),
         tls=_tls(config),
-        log=get_logger("rcc", session=link.session),
+        log=get_logger("rcc"),
     )
-    client.changed = _Story(client).tell
+    try:
+        connection = await _reach(config)
+    except LocalUnavailable:
+        return await _carry(config, desk, text)
+    return await _follow(connection, text)
+
+
+async def _carry(config: RccConfig, desk: Desk, text: str) -> int:
+    """Be the process that carries this computer's sessions."""
+    try:
+        client = desk.take(text)
+    except NotTaken as exc:
+        return _complain(str(exc))
+    story = _Story()
+    client.changed = lambda: story.tell(client.status())
     stopping, listening = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, client.disconnect)
+        asyncio.get_running_loop().add_signal_handler(number, desk.disconnect_all)
     api = asyncio.create_task(
         serve_local(
             Path(config.socket),
-            lambda connection: _serve(client, connection),
+            desk.serve,
             allowed_uids=None,
             mode=0o600,
             stopping=stopping,
@@ -109,71 +116,97 @@ async def connect(config: RccConfig, text: str) -> int:
     await asyncio.wait({api, ready}, return_when=asyncio.FIRST_COMPLETED)
     ready.cancel()
     if api.done():
-        # Another session runs already: one technician, one session, one status.
-        api.result()
+        api.result()  # raises: another process was faster, or the place cannot be written
     try:
-        await client.run()
+        await desk.run(client)
     except GateUnavailable as exc:
         return _complain(str(exc))
     finally:
         stopping.set()
         await api
-    return 0 if client.core.end_reason in _REGULAR_ENDS else 1
+    return _exit_status(client.core.end_reason)
+
+
+async def _follow(connection: Connection, text: str) -> int:
+    """Have the process that is there already carry the session; it ends with this command."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, connection.abort)
+    story, reason = _Story(), None
+    try:
+        async for status in _exchange(connection, Connect(text)):
+            story.tell(status)
+            reason = status.end_reason
+    except _FailedError as exc:
+        return _complain(str(exc))
+    return _exit_status(reason)
 
 
 async def status(config: RccConfig) -> int:
-    """Print the running session as JSON."""
+    """Print the running sessions as JSON, a line for each."""
     return await _ask(config, GetClientStatus())
 
 
-async def disconnect(config: RccConfig) -> int:
-    """End the running session; returns when everything is removed."""
-    return await _ask(config, Disconnect())
+async def disconnect(config: RccConfig, session: str | None) -> int:
+    """End a session; returns when everything of it is removed."""
+    try:
+        named = msgspec.convert(session, SessionId | None)
+    except msgspec.ValidationError:
+        return _complain(f"{session!r} is no session; `rcc status` names them")
+    return await _ask(config, Disconnect(named))
 
 
 async def _ask(config: RccConfig, request: ClientRequest) -> int:
     try:
-        connection = await connect_local(
-            Path(config.socket), LOCAL_TIMEOUT_S, program="rcc", hint="no session is running"
-        )
-    except LocalUnavailable as exc:
+        async for status in _exchange(await _reach(config), request):
+            _say(encode(status).decode())
+    except (LocalUnavailable, _FailedError) as exc:
         return _complain(str(exc))
-    try:
-        await connection.send(encode(request))
-        line = await connection.receive()
-        decode_client_status(line or b"")
-    except (PeerGone, LocalProtocolError, DecodeError) as exc:
-        return _complain(f"the session process answered nothing usable: {exc}")
-    finally:
-        await connection.close()
-    _say((line or b"").decode())
     return 0
 
 
-async def _serve(client: Client, connection: Connection) -> None:
+async def _reach(config: RccConfig) -> Connection:
+    return await connect_local(
+        Path(config.socket), LOCAL_TIMEOUT_S, program="rcc", hint="no session is running"
+    )
+
+
+async def _exchange(connection: Connection, request: ClientRequest) -> AsyncIterator[ClientStatus]:
+    """Yield the statuses a request is answered with; raises _FailedError."""
     try:
-        while (line := await connection.receive()) is not None:
-            request = decode_client_request(line)
-            if isinstance(request, Disconnect):
-                client.disconnect()
-                await client.removed.wait()
-            await connection.send(encode(client.status()))
-    except (DecodeError, LocalProtocolError, PeerGone):
-        return  # the caller on this computer is told by the closed connection
+        await connection.send(encode(request))
+        while True:
+            match decode_client_reply(await connection.receive() or b""):
+                case ClientStatus() as status:
+                    yield status
+                case ClientDone():
+                    return
+                case ClientFailed(detail):
+                    raise _FailedError(detail)
+    except (PeerGone, LocalProtocolError, DecodeError) as exc:
+        raise _FailedError(f"the process that carries the sessions is gone: {exc}") from None
+    finally:
+        await connection.close()
+
+
+def _exit_status(reason: EndReason | None) -> int:
+    return 0 if reason in _REGULAR_ENDS else 1
+
+
+class _FailedError(Exception):
+    """What the process that carries the sessions says, or that it says nothing any more."""
 
 
 class _Story:
     """Tells each new state once, one line on the terminal."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._told: tuple[ClientState, str] | None = None
+    def __init__(self) -> None:
+        self._told = ""
 
-    def tell(self) -> None:
-        status = self._client.status()
-        if self._told != (status.state, status.detail):
-            self._told = (status.state, status.detail)
-            _say(_sentence(status))
+    def tell(self, status: ClientStatus) -> None:
+        sentence = _sentence(status)
+        if self._told != sentence:
+            self._told = sentence
+            _say(sentence)
 
 
 def _sentence(status: ClientStatus) -> str:
@@ -188,11 +221,19 @@ def _sentence(status: ClientStatus) -> str:
         case ClientState.CONNECTING:
             return f"tunnel {status.interface} is open; waiting for the gateway's handshake"
         case ClientState.CONNECTED:
-            targets = ", ".join(f"{t.name} {t.address}" for t in status.targets)
+            targets = ", ".join(dict.fromkeys(_called(target) for target in status.targets))
             return f"connected by {status.path.value}; reachable: {targets}"
         case ClientState.ENDED:
             reason = status.refusal or status.end_reason
             return f"ended ({reason.value if reason else 'unknown'}){detail}"
+
+
+def _called(target: Reachable) -> str:
+    if target.use == target.address:
+        return f"{target.name} {target.use}"
+    if not target.use:
+        return f"{target.name} by no address: this computer's networks use {target.address}"
+    return f"{target.name} {target.use} (for {target.address}, which is in use here)"
 
 
 def _tls(config: RccConfig) -> ssl.SSLContext:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rclib.wire.client import ClientState
+from rclib.wire.client import ClientState, Reachable
 from rclib.wire.control import (
     Body,
     SessionEnd,
@@ -93,6 +93,8 @@ class TechnicianSession:
         self.path = PathKind.CONNECTING
         self.grant: SessionGrant | None = None
         self.connected_at: float | None = None
+        self.reach: tuple[str, ...] = ()
+        """Under which address each target is reached from here; see `gate.TunnelCounters`."""
         self.received_bytes = 0
         self.sent_bytes = 0
         self.end_reason: EndReason | None = None
@@ -165,12 +167,22 @@ class TechnicianSession:
                 continue
             if tunnel.received_bytes != self.received_bytes:
                 self._heard_at = now
+            self.reach = tunnel.reach
             self.received_bytes, self.sent_bytes = tunnel.received_bytes, tunnel.sent_bytes
             if self.state is ClientState.CONNECTING and tunnel.handshake_age_s is not None:
                 self.state, self.path = ClientState.CONNECTED, PathKind.RELAY
                 self.connected_at = self._heard_at = now
                 return [Tell(SessionProgress(self.session, self.path))]
         return []
+
+    def reachable(self) -> tuple[Reachable, ...]:
+        """What is released, and what to call it on this computer."""
+        targets = self.grant.targets if self.grant else ()
+        uses = self.reach or ("",) * len(targets)
+        return tuple(
+            Reachable(target.name, use, target.address, target.protocol, target.port)
+            for target, use in zip(targets, uses, strict=False)
+        )
 
     def path_changed(self, path: PathStatus) -> list[Command]:
         """The packets take another way, by relay or directly."""

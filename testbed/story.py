@@ -46,12 +46,26 @@ class Story:
         self.suite.start_gateway(settings=rcd)
         self.suite.start_technician()
 
-    def enrol_gateway(self) -> None:
+    def at_another_plant(self, host: str) -> Story:
+        """The same people with a second gateway, which is started and enrolled."""
+        other = Story(self.bed)
+        other.suite, other.admin, other.tina, other.user = (
+            self.suite,
+            self.admin,
+            self.tina,
+            self.user,
+        )
+        self.suite.start_gateway(host)
+        other.enrol_gateway(host)
+        return other
+
+    def enrol_gateway(self, host: str = "gateway") -> None:
         """Set the page's password at the first visit, and type the code in."""
-        made = self.admin.post("/api/v1/gateways", {"name": "press shop"})
+        name = "press shop" if host == "gateway" else host
+        made = self.admin.post("/api/v1/gateways", {"name": name})
         self.gateway = made["gateway"]
-        lan = str(self.bed.host("gateway").addresses_on("lan0")[0].ip)
-        self.ams_port = self.bed.doorway("gateway", AMS_PORT, lan)
+        lan = str(self.bed.host(host).addresses_on("lan0")[0].ip)
+        self.ams_port = self.bed.doorway(host, AMS_PORT, lan)
         self.ams = Browser(self.ams_port)
         self.ams.get("/?lang=en")
         self.ams.submit("/password", password=AMS_PASSWORD, repeat=AMS_PASSWORD)

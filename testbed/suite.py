@@ -140,9 +140,10 @@ class Suite:
         config = self._client_config(name)
         return self._command(self.bed.host(name), "rcc", "--config", str(config), "status")
 
-    def disconnect(self, name: str = "technician") -> str:
+    def disconnect(self, name: str = "technician", *, session: str = "") -> str:
         config = self._client_config(name)
-        return self._command(self.bed.host(name), "rcc", "--config", str(config), "disconnect")
+        verb = ["disconnect", *([session] if session else [])]
+        return self._command(self.bed.host(name), "rcc", "--config", str(config), *verb)
 
     # Helpers.
 
