@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rclib.wire import relay
-from rclib.wire.admission import Admission, TokenRefusedError, token_digest, verify
+from rclib.wire.admission import (
+    Admission,
+    Revocation,
+    TokenRefusedError,
+    token_digest,
+    verify,
+    verify_revocation,
+)
 from rclib.wire.identity import is_signed_by, relay_statement
 from rclib.wire.relay import CloseReason
 
@@ -80,6 +87,13 @@ class Doorkeeper:
                 "the fresh token is for another session, side or key; open a leg of its own for it",
             )
         return fresh
+
+    def revoke(self, revoke: relay.Revoke, wall_s: float) -> Revocation:
+        """Check the control plane's word that a session is over; raises RefusedError."""
+        try:
+            return verify_revocation(revoke.revocation, self._keys, self._relay_id, wall_s)
+        except TokenRefusedError as exc:
+            raise RefusedError(exc.reason, exc.detail) from None
 
     def _verified(self, token: str, wall_s: float) -> Admission:
         try:

@@ -21,7 +21,7 @@ from relayd.admission import Claim, Doorkeeper, RefusedError
 from relayd.timer_wheel import TimerWheel
 
 if TYPE_CHECKING:
-    from rclib.wire.admission import Admission
+    from rclib.wire.admission import Admission, Revocation
     from rclib.wire.ids import SessionId
 
 LegId = NewType("LegId", int)
@@ -134,6 +134,8 @@ class Channels:
         self._legs: dict[LegId, _Leg] = {}
         self._channels: dict[SessionId, _Channel] = {}
         self._timers: TimerWheel[LegId] = TimerWheel()
+        self._revoked: dict[SessionId, float] = {}
+        """Until when no token of a session admits, on the boot clock."""
 
     @property
     def open_legs(self) -> tuple[LegId, ...]:
@@ -219,9 +221,11 @@ class Channels:
         match frame:
             case relay.Hello() if state.claim is None:
                 state.claim = self._doorkeeper.hello(frame, wall_s)
+                self._refuse_revoked(state.claim.admission.sub, now)
                 return [Send(leg, relay.encode(relay.Challenge(state.claim.nonce)))]
             case relay.Proof() if state.claim is not None and state.admission is None:
                 admission = self._doorkeeper.proof(state.claim, frame, wall_s)
+                self._refuse_revoked(admission.sub, now)
                 return self._admit(leg, state, admission, now, wall_s)
             case relay.Data() | relay.Signal() if state.admission is not None:
                 return self._pass_on(leg, state, state.admission, frame, now)
@@ -230,6 +234,8 @@ class Channels:
                 # A renewal that was overtaken by a later one does not shorten the lease.
                 state.until = max(state.until, now + (fresh.exp - wall_s))
                 return []
+            case relay.Revoke() if state.claim is None:
+                return self._revoke(leg, self._doorkeeper.revoke(frame, wall_s), now, wall_s)
             case relay.Ping(echo) if state.admission is not None:
                 return [Send(leg, relay.encode(relay.Pong(echo)))]
             case relay.Pong() if state.admission is not None:
@@ -293,6 +299,24 @@ class Channels:
         if self._channels[admission.sub].early[admission.side].keep(message, now):
             return []
         return [DropMessage(leg)]
+
+    # Revocations: whoever brings one, the control plane's signature makes it valid.
+
+    def _revoke(
+        self, bringer: LegId, revocation: Revocation, now: float, wall_s: float
+    ) -> list[Command]:
+        self._revoked = {s: until for s, until in self._revoked.items() if until > now}
+        until = now + (revocation.exp - wall_s)
+        self._revoked[revocation.sub] = max(until, self._revoked.get(revocation.sub, 0.0))
+        commands: list[Command] = []
+        channel = self._channels.get(revocation.sub)
+        for leg in tuple(channel.legs.values()) if channel is not None else ():
+            commands += self.close(leg, CloseReason.REVOKED, "the control plane ended it", now)
+        return [*commands, *self.close(bringer, CloseReason.DONE, "revoked", now)]
+
+    def _refuse_revoked(self, session: SessionId, now: float) -> None:
+        if self._revoked.get(session, 0.0) > now:
+            raise RefusedError(CloseReason.REVOKED, "the control plane ended this session")
 
     # The clock.
 

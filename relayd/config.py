@@ -39,6 +39,10 @@ class RelaydConfig(Config, frozen=True, kw_only=True):
     """For the TLS handshake, and for the HTTP request after it."""
     hello_timeout_s: Seconds = 10.0
     """From the accept until the leg is admitted."""
+    receive_bytes_per_s: Annotated[int, msgspec.Meta(ge=MAX_MESSAGE_BYTES)] | None = None
+    """What one leg may send; beyond it, it is read later. None: as much as it can."""
+    certificate_check_s: Seconds = 10.0
+    """How often the certificate's files are looked at; a renewed one serves new legs."""
     ping_s: Seconds = PING_S
     dead_s: Seconds = DEAD_S
     max_unadmitted_per_address: Count = 20

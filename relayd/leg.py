@@ -7,6 +7,7 @@ not take waits in its own queue, so that no reader ever waits for another leg.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import struct
 from typing import TYPE_CHECKING, Final, Protocol
@@ -19,9 +20,9 @@ from rclib.tunnel.tcp_options import tune
 from rclib.wire import relay
 from rclib.wire.relay import CloseReason, is_burst
 from relayd.reasons import DropReason
+from relayd.receive_rate import ReceiveRate
 
 if TYPE_CHECKING:
-    import asyncio
     import socket
     import ssl
     from collections.abc import Callable
@@ -86,7 +87,14 @@ class Traffic:
 class Leg(picows.WSListener):
     """One connection that has asked for PATH."""
 
-    def __init__(self, leg: LegId, events: LegEvents, total: Traffic, queue_bytes: int) -> None:
+    def __init__(
+        self,
+        leg: LegId,
+        events: LegEvents,
+        total: Traffic,
+        queue_bytes: int,
+        receive_bytes_per_s: int | None = None,
+    ) -> None:
         # Fixed after construction.
         self.id = leg
         self._events = events
@@ -106,6 +114,13 @@ class Leg(picows.WSListener):
         self._transport: picows.WSTransport | None = None
         self._is_blocked = False
         self._queue = SendQueue(queue_bytes)
+        self._rate: ReceiveRate | None = None
+        if receive_bytes_per_s is not None:
+            largest = relay.MAX_MESSAGE_BYTES
+            self._rate = ReceiveRate(receive_bytes_per_s, largest, self.opened_at)
+        self._read_bytes = 0
+        """Since the rate was last asked."""
+        self._is_resting = False
         self._gathered: list[bytes] = []
         """Messages of one read of the partner, to be written at once."""
 
@@ -160,6 +175,8 @@ class Leg(picows.WSListener):
         if self.end is not None:
             return
         is_last = frame.last_in_buffer
+        if self._rate is not None:
+            self._read_bytes += len(frame.get_payload_as_memoryview())
         if frame.msg_type is picows.WSMsgType.BINARY and frame.fin:
             message = frame.get_payload_as_memoryview()
             if self.partner is not None and is_burst(message):
@@ -173,6 +190,8 @@ class Leg(picows.WSListener):
             if self.partner is not None:
                 self.partner.flush()
             self._events.leg_heard(self)
+            if self._rate is not None:
+                self._slow_down(self._rate)
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:  # noqa: ARG002 - picows
         self._transport = None
@@ -231,6 +250,25 @@ class Leg(picows.WSListener):
             self._close_code = picows.WSCloseCode.UNSUPPORTED_DATA
             detail = "only whole binary messages are understood"
             self._events.leg_ended(self, CloseReason.BAD_FRAME, detail)
+
+    def _slow_down(self, rate: ReceiveRate) -> None:
+        size, self._read_bytes = self._read_bytes, 0
+        if rate.took(size, boottime()) > 0 and not self._is_resting:
+            self._is_resting = True
+            # Not from within the read: aiofastnet 1.2.0 forgets what it has already taken from the
+            # socket if it is paused before it has handed that over.
+            asyncio.get_running_loop().call_soon(self._rest, rate)
+
+    def _rest(self, rate: ReceiveRate) -> None:
+        if self._transport is not None:
+            self._transport.underlying_transport.pause_reading()
+        wait_s = rate.took(0, boottime())
+        asyncio.get_running_loop().call_later(wait_s, self._read_on)
+
+    def _read_on(self) -> None:
+        self._is_resting = False
+        if self._transport is not None:
+            self._transport.underlying_transport.resume_reading()
 
     def _count(self, size: int) -> None:
         self.traffic.bytes += size

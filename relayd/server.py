@@ -13,7 +13,7 @@ from rclib.runtime.clock import boottime, wall_ms
 from rclib.runtime.errors import StartError
 from rclib.runtime.logs import RateLimitedLogger
 from rclib.runtime.net import endpoint_of, parse_endpoint
-from rclib.runtime.tlsfiles import server_context
+from rclib.runtime.tlsfiles import CertificateWatch, server_context
 from rclib.wire import relay
 from rclib.wire.admission import key_id_of, load_key
 from rclib.wire.errors import DecodeError
@@ -59,6 +59,8 @@ LOG_INTERVAL_S: Final = 10.0
 LEG_ADMITTED = "leg_admitted"
 LEG_CLOSED = "leg_closed"
 ACCEPT_REFUSED = "accept_refused"
+CERTIFICATE_RENEWED = "certificate_renewed"
+CERTIFICATE_UNUSABLE = "certificate_unusable"
 
 
 class RelayServer:
@@ -71,8 +73,12 @@ class RelayServer:
         self._ctx = ctx
         base = ctx.config_dir or Path()
         self._tls = None
+        self._certificate: CertificateWatch | None = None
+        self._certificate_due = boottime() + config.certificate_check_s
         if config.certificate is not None and config.key is not None:
-            self._tls = server_context(base / config.certificate, base / config.key)
+            files = base / config.certificate, base / config.key
+            self._tls = server_context(*files)
+            self._certificate = CertificateWatch(self._tls, *files)
         self._metrics = Metrics(ctx.metrics)
         self._log = RateLimitedLogger(ctx.log, interval_s=LOG_INTERVAL_S)
         keys = [_read_key(base / path) for path in config.token_keys]
@@ -194,10 +200,23 @@ class RelayServer:
             now = boottime()
             self._do(self._rules.due(now))
             self._show()
+            self._renew_certificate(now)
             self._ctx.healthy()
             deadline = self._rules.deadline()
             wait_s = TICK_S if deadline is None else min(TICK_S, deadline - now)
             await asyncio.sleep(max(MIN_TICK_S, wait_s))
+
+    def _renew_certificate(self, now: float) -> None:
+        """Legs that are up keep what they have; the next handshake gets what is on the disk."""
+        if self._certificate is None or now < self._certificate_due:
+            return
+        self._certificate_due = now + self._config.certificate_check_s
+        try:
+            if self._certificate.refresh():
+                self._ctx.log.info(CERTIFICATE_RENEWED)
+        except StartError as exc:
+            reason = f"{exc}; legs get the old one until then"
+            self._ctx.log.warning(CERTIFICATE_UNUSABLE, reason=reason)
 
     def _show(self) -> None:
         metrics, total = self._metrics, self._total
@@ -256,7 +275,8 @@ class RelayServer:
 
     def _new_leg(self) -> Leg:
         number = LegId(next(self._numbers))
-        return Leg(number, self, self._total, self._config.queue_bytes)
+        config = self._config
+        return Leg(number, self, self._total, config.queue_bytes, config.receive_bytes_per_s)
 
     def _accept_refused(self, reason: RefusedAccept) -> None:
         self._metrics.refused[reason].inc()

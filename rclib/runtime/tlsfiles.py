@@ -29,6 +29,31 @@ def server_context(cert: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+class CertificateWatch:
+    """Brings a renewed certificate into a context that is in use; connections that are up stay."""
+
+    def __init__(self, context: ssl.SSLContext, cert: Path, key: Path) -> None:
+        self._context = context
+        self._files = cert, key
+        self._seen = self._state()
+
+    def refresh(self) -> bool:
+        """Load the files if they changed; False: they did not.
+
+        Raises StartError, once per change, and leaves the context as it was.
+        """
+        state = self._state()
+        if state == self._seen:
+            return False
+        self._seen = state
+        server_context(*self._files)  # half a renewal must not spoil what serves
+        self._context.load_cert_chain(*self._files, password=_no_password)
+        return True
+
+    def _state(self) -> list[tuple[int, int, int] | None]:
+        return [_identity_of(path) for path in self._files]
+
+
 def client_context(ca_file: Path | None) -> ssl.SSLContext:
     """Return a client's context that checks the server against `ca_file`, None: the system's CAs.
 
@@ -42,6 +67,14 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
         raise _unreadable(f"CA file {ca_file}", exc) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def _identity_of(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _no_password() -> str:

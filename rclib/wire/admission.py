@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-from typing import TYPE_CHECKING, Annotated, Final, NewType
+from typing import TYPE_CHECKING, Annotated, Final, NewType, TypeVar
 
 import msgspec
 from joserfc import jws
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 ALGORITHM: Final = "Ed25519"
 TOKEN_TYPE: Final = "rc-relay+jwt"  # noqa: S105 - a media type, not a secret
+REVOCATION_TYPE: Final = "rc-revocation+jwt"
 ISSUED_AHEAD_S: Final = 60
 """How far a token's issue time may lie in the relay's future (clock skew)."""
 
 KeyId = NewType("KeyId", str)
+C = TypeVar("C", "Admission", "Revocation")
 
 
 class Admission(Struct, frozen=True):
@@ -46,6 +48,16 @@ class Admission(Struct, frozen=True):
     """UTC seconds; the leg's lease ends here unless it is renewed."""
 
 
+class Revocation(Struct, frozen=True):
+    """The claims of a revocation: until `exp`, the relay admits no leg of this session."""
+
+    sub: SessionId
+    aud: RelayId
+    iat: Annotated[int, msgspec.Meta(gt=0)]
+    exp: Annotated[int, msgspec.Meta(gt=0)]
+    """UTC seconds; not before the session's last admission runs out."""
+
+
 class TokenRefusedError(Exception):
     """The token does not admit; `reason` is what the leg is told."""
 
@@ -55,28 +67,39 @@ class TokenRefusedError(Exception):
         self.detail = detail
 
 
-def mint(admission: Admission, key: OKPKey, key_id: KeyId) -> str:
-    """Sign one admission with the control plane's private key."""
-    header = {"alg": ALGORITHM, "typ": TOKEN_TYPE, "kid": key_id}
-    payload = msgspec.json.encode(admission)
+def mint(claims: Admission | Revocation, key: OKPKey, key_id: KeyId) -> str:
+    """Sign one admission or revocation with the control plane's private key."""
+    kind = TOKEN_TYPE if isinstance(claims, Admission) else REVOCATION_TYPE
+    header = {"alg": ALGORITHM, "typ": kind, "kid": key_id}
+    payload = msgspec.json.encode(claims)
     return jws.serialize_compact(header, payload, key, algorithms=[ALGORITHM])
 
 
 def verify(token: str, keys: Mapping[KeyId, OKPKey], relay: RelayId, now: float) -> Admission:
     """Check signature, audience and time (`now` in UTC seconds); raises TokenRefusedError."""
-    admission = _read_signed(token, keys)
-    if admission.aud != relay:
+    return _timely(_read_signed(token, keys, TOKEN_TYPE, Admission), relay, now)
+
+
+def verify_revocation(
+    token: str, keys: Mapping[KeyId, OKPKey], relay: RelayId, now: float
+) -> Revocation:
+    """Check as `verify` does; raises TokenRefusedError."""
+    return _timely(_read_signed(token, keys, REVOCATION_TYPE, Revocation), relay, now)
+
+
+def _timely(claims: C, relay: RelayId, now: float) -> C:
+    if claims.aud != relay:
         raise TokenRefusedError(
-            CloseReason.WRONG_RELAY, f"the token is for {admission.aud}, this is {relay}"
+            CloseReason.WRONG_RELAY, f"the token is for {claims.aud}, this is {relay}"
         )
-    if admission.iat > now + ISSUED_AHEAD_S:
+    if claims.iat > now + ISSUED_AHEAD_S:
         raise TokenRefusedError(
             CloseReason.TOKEN_INVALID,
             "issued in the future; check the clocks of the relay and the control plane",
         )
-    if admission.exp <= now:
+    if claims.exp <= now:
         raise TokenRefusedError(CloseReason.TOKEN_EXPIRED, "expired; fetch a fresh token")
-    return admission
+    return claims
 
 
 def token_digest(token: str) -> bytes:
@@ -100,7 +123,7 @@ def load_key(pem: bytes) -> OKPKey:
     return key
 
 
-def _read_signed(token: str, keys: Mapping[KeyId, OKPKey]) -> Admission:
+def _read_signed(token: str, keys: Mapping[KeyId, OKPKey], token_type: str, claims: type[C]) -> C:
     if len(token) > MAX_FIRST_MESSAGE_BYTES:
         raise TokenRefusedError(CloseReason.TOKEN_INVALID, "too long")
     try:
@@ -108,8 +131,8 @@ def _read_signed(token: str, keys: Mapping[KeyId, OKPKey]) -> Admission:
         header = unverified.protected
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise TokenRefusedError(CloseReason.TOKEN_INVALID, "not a compact JWS") from None
-    if not isinstance(header, dict) or header.get("typ") != TOKEN_TYPE:
-        raise TokenRefusedError(CloseReason.TOKEN_INVALID, f"not of the type {TOKEN_TYPE}")
+    if not isinstance(header, dict) or header.get("typ") != token_type:
+        raise TokenRefusedError(CloseReason.TOKEN_INVALID, f"not of the type {token_type}")
     key_id = header.get("kid")
     key = keys.get(KeyId(key_id)) if isinstance(key_id, str) else None
     if key is None:
@@ -122,6 +145,6 @@ def _read_signed(token: str, keys: Mapping[KeyId, OKPKey]) -> Admission:
     except (JoseError, ValueError, TypeError, binascii.Error):
         raise TokenRefusedError(CloseReason.TOKEN_INVALID, "wrong signature") from None
     try:
-        return msgspec.json.decode(signed.payload, type=Admission)
+        return msgspec.json.decode(signed.payload, type=claims)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise TokenRefusedError(CloseReason.TOKEN_INVALID, f"claims: {exc}") from None

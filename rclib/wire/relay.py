@@ -47,6 +47,7 @@ class FrameType(IntEnum):
     PROOF = 0x03  # signature 64
     READY = 0x04  # partner u8 (0 absent, 1 present)
     RENEW = 0x05  # token (compact JWS, rest)
+    REVOKE = 0x06  # revocation (compact JWS, rest); instead of HELLO, from the control plane
     DATA = 0x10  # segment u16, packets of `segment` bytes, the last may be shorter
     SIGNAL = 0x11  # payload 1..4096, signed end to end
     PING = 0x20  # echo 8
@@ -114,6 +115,13 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoke:
+    """The control plane's signed word that a session is over; CLOSE with DONE is the receipt."""
+
+    revocation: str
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """A burst of WireGuard packets, passed on verbatim."""
 
@@ -163,8 +171,20 @@ class Close:
 
 
 Frame = (
-    Hello | Challenge | Proof | Ready | Renew | Data | Signal | Ping | Pong | Gone | Restarting
-) | Close
+    Hello
+    | Challenge
+    | Proof
+    | Ready
+    | Renew
+    | Revoke
+    | Data
+    | Signal
+    | Ping
+    | Pong
+    | Gone
+    | Restarting
+    | Close
+)
 
 
 def decode(message: Readable) -> Frame:
@@ -201,6 +221,8 @@ def encode(frame: Frame) -> bytes:
             return bytes((FrameType.READY, partner_present))
         case Renew(token):
             return bytes((FrameType.RENEW,)) + token.encode("ascii")
+        case Revoke(revocation):
+            return bytes((FrameType.REVOKE,)) + revocation.encode("ascii")
         case Data(segment, packets):
             return data_header(segment) + packets
         case Signal(payload):
@@ -308,8 +330,9 @@ def _decode_control(frame_type: FrameType, body: bytes) -> Frame:
             if flag > 1:
                 raise DecodeError("READY.partner", f"{flag} is neither 0 nor 1")
             return Ready(flag == 1)
-        case FrameType.RENEW:
-            return Renew(_token("RENEW.token", body))
+        case FrameType.RENEW | FrameType.REVOKE:
+            kind = Renew if frame_type is FrameType.RENEW else Revoke
+            return kind(_token(f"{frame_type.name}.token", body))
         case FrameType.SIGNAL:
             if not 0 < len(body) <= MAX_SIGNAL_BYTES:
                 raise DecodeError("SIGNAL.payload", f"{len(body)} bytes")

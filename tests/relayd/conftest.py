@@ -24,7 +24,8 @@ from rclib.tunnel.enrolment import Identity
 from rclib.tunnel.relay_client import RelayConnection, dial
 from rclib.tunnel.relay_leg import LegState, RelayLegCore
 from rclib.tunnel.tunnel_end import TunnelEnd
-from rclib.wire.admission import Admission, key_id_of, load_key, mint
+from rclib.wire import relay as wire
+from rclib.wire.admission import Admission, Revocation, key_id_of, load_key, mint
 from rclib.wire.control import RelayLeg
 from rclib.wire.identity import Side
 from rclib.wire.ids import IdentityKey, RelayId, SessionId
@@ -63,6 +64,8 @@ class Settings(TypedDict, total=False):
     max_unadmitted_per_address: int
     accept_rate_per_s: int
     accept_burst: int
+    receive_bytes_per_s: int
+    certificate_check_s: float
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,18 @@ class Authority:
         admission = Admission(session, side, key, audience, now - 1, now + lasts_s)
         return mint(admission, self.key, key_id_of(self.key))
 
+    def revocation(
+        self,
+        session: SessionId = SESSION,
+        *,
+        audience: RelayId = RELAY,
+        lasts_s: int = 60,
+    ) -> bytes:
+        """The message that ends a session."""
+        now = int(time.time())
+        claims = Revocation(session, audience, now, now + lasts_s)
+        return wire.encode(wire.Revoke(mint(claims, self.key, key_id_of(self.key))))
+
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
@@ -107,6 +122,11 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    return make_certificate(tmp_path)
+
+
+def make_certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """Write relay.pem and relay.key, each time another one."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "relay.test")])
     now = dt.datetime.now(dt.UTC)

@@ -22,6 +22,7 @@ frames = st.one_of(
     st.builds(relay.Proof, st.binary(min_size=64, max_size=64).map(Signature)),
     st.builds(relay.Ready, st.booleans()),
     st.builds(relay.Renew, tokens),
+    st.builds(relay.Revoke, tokens),
     st.builds(relay.Signal, st.binary(min_size=1, max_size=relay.MAX_SIGNAL_BYTES)),
     st.builds(relay.Ping, echoes),
     st.builds(relay.Pong, echoes),
