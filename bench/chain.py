@@ -35,6 +35,7 @@ from rclib.tunnel.burst_buffer import MAX_BURST_BYTES, MAX_PACKET_BYTES
 from rclib.tunnel.enrolment import Identity
 from rclib.tunnel.relay_set import RelaySet
 from rclib.tunnel.udp_pump import UdpPump
+from rclib.tunnel.uplink import Uplink
 from rclib.wire.identity import Side
 from rclib.wire.relay import DATA_HEADER_BYTES
 
@@ -232,7 +233,7 @@ def run_end(
         log = get_logger("bench")
         # Each needs the other; the pump comes first, and nothing flows before both are there.
         pump = UdpPump(lambda burst: relays.send(burst), log, max_burst_bytes=max_burst_bytes)  # noqa: PLW0108
-        relays = RelaySet((leg,), Identity(key).sign, tls, log, pump.deliver)
+        relays = RelaySet((leg,), Identity(key).sign, Uplink(tls), log, pump.deliver)
         relays.start()
         pump.wireguard_listens(wireguard)
         pipe.send(pump.port)

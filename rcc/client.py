@@ -43,7 +43,6 @@ from rclib.wire.identity import Side, offer_key_statement
 from rclib.wire.ids import EndpointId
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from rcc.config import RccConfig
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from rclib.tunnel.control_link import ControlLink
     from rclib.tunnel.enrolment import Identity
     from rclib.tunnel.pins import Pins
+    from rclib.tunnel.uplink import Uplink
 
 MEASURE_S: Final = 0.2
 """Also how soon the first handshake is noticed."""
@@ -69,14 +69,14 @@ class Client:
         control: ControlLink,
         identity: Identity,
         pins: Pins,
-        tls: ssl.SSLContext,
+        uplink: Uplink,
         log: Logger,
     ) -> None:
         # Fixed after construction.
         self._config = config
         self._identity = identity
         self._pins = pins
-        self._tls = tls
+        self._uplink = uplink
         self._log = log
         self.core = TechnicianSession(link.session, link.ticket, boottime())
         self._link = control
@@ -231,7 +231,7 @@ class Client:
             on_change=lambda status: self._do(self.core.path_changed(status)),
         )
         mine = (grant.session, Side.TECHNICIAN, self._identity, grant.relays)
-        self._end = TunnelEnd(*mine, self._tls, self._log, path)
+        self._end = TunnelEnd(*mine, self._uplink, self._log, path)
         self._network = NetworkWatch(self._end.network_changed)
         try:
             endpoint_port = await self._end.start()

@@ -20,7 +20,6 @@ from rclib.runtime.local import (
     serve_local,
 )
 from rclib.runtime.logs import get_logger
-from rclib.runtime.tlsfiles import client_context
 from rclib.tunnel.enrolment import (
     EnrolmentFailedError,
     enrol,
@@ -28,6 +27,7 @@ from rclib.tunnel.enrolment import (
     load_or_make_identity,
 )
 from rclib.tunnel.gate_client import GateUnavailable
+from rclib.tunnel.uplink import open_uplink
 from rclib.wire.client import (
     ClientDone,
     ClientFailed,
@@ -44,10 +44,10 @@ from rclib.wire.ids import SessionId
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator
 
     from rcc.config import RccConfig
+    from rclib.tunnel.uplink import Uplink
     from rclib.wire.client import ClientRequest, Reachable
 
 LOCAL_TIMEOUT_S: Final = 10
@@ -62,7 +62,7 @@ async def enroll(config: RccConfig, server: str, code: str) -> int:
     state = Path(config.state_dir)
     identity = load_or_make_identity(state)
     try:
-        record = await enrol(state, identity, server, code, _tls(config))
+        record = await enrol(state, identity, server, code, _uplink(config))
     except EnrolmentFailedError as exc:
         return _complain(f"not enrolled: {exc}")
     _say(f"enrolled at {record.server} as {record.name} ({record.organisation})")
@@ -80,7 +80,7 @@ async def connect(config: RccConfig, text: str) -> int:
         config,
         identity=load_or_make_identity(state),
         enrolment=enrolment,
-        tls=_tls(config),
+        uplink=_uplink(config),
         log=get_logger("rcc"),
     )
     try:
@@ -236,8 +236,8 @@ def _called(target: Reachable) -> str:
     return f"{target.name} {target.use} (for {target.address}, which is in use here)"
 
 
-def _tls(config: RccConfig) -> ssl.SSLContext:
-    return client_context(Path(config.ca_file) if config.ca_file else None)
+def _uplink(config: RccConfig) -> Uplink:
+    return open_uplink(config.ca_file, config.proxy, config.proxy_login)
 
 
 def _say(text: str) -> None:

@@ -9,6 +9,8 @@ from typing import Annotated, Final
 import msgspec
 
 from rclib.runtime.config import Config
+from rclib.runtime.secret import SecretStr
+from rclib.tunnel.uplink import check_proxy
 
 DEFAULT_PATH: Final = Path("/etc/remoteconnect/rcc.toml")
 
@@ -33,4 +35,12 @@ class RccConfig(Config, frozen=True, kw_only=True):
     gate_socket: str = "/run/remoteconnect/client-gate.sock"
     ca_file: str | None = None
     """CA of controld and the relays; None: the system's."""
+    proxy: str | None = None
+    """HTTP proxy that all of them are reached through, http://HOST:PORT; None: directly."""
+    proxy_login: SecretStr | None = None
+    """USER:PASSWORD, for a proxy that wants Basic authentication."""
     mtu: Annotated[int, msgspec.Meta(ge=1280, le=1420)] = 1280
+
+    def __post_init__(self) -> None:
+        if self.proxy is not None:
+            check_proxy(self.proxy)

@@ -32,13 +32,13 @@ from rclib.wire.control import PathSignal
 from rclib.wire.errors import DecodeError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator
 
     from rcc.config import RccConfig
     from rclib.runtime.local import Connection
     from rclib.runtime.logs import Logger
     from rclib.tunnel.enrolment import Enrolment, Identity
+    from rclib.tunnel.uplink import Uplink
     from rclib.wire.control import Body, LinkWelcome
     from rclib.wire.ids import SessionId
 
@@ -58,7 +58,7 @@ class Desk:
         *,
         identity: Identity,
         enrolment: Enrolment,
-        tls: ssl.SSLContext,
+        uplink: Uplink,
         log: Logger,
     ) -> None:
         # Fixed after construction.
@@ -66,9 +66,9 @@ class Desk:
         self._identity = identity
         self._enrolment = enrolment
         self._pins = Pins(Path(config.state_dir) / "pins.json")
-        self._tls = tls
+        self._uplink = uplink
         self._log = log
-        self._link = ControlLink(LinkSettings(enrolment, identity, tls), self, log)
+        self._link = ControlLink(LinkSettings(enrolment, identity, uplink), self, log)
         # Of the open sessions.
         self.clients: dict[SessionId, Client] = {}
         self._errands = 0
@@ -111,7 +111,7 @@ class Desk:
             control=self._link,
             identity=self._identity,
             pins=self._pins,
-            tls=self._tls,
+            uplink=self._uplink,
             log=self._log.bind(session=link.session),
         )
 

@@ -18,10 +18,10 @@ from rcd.verify_journal import COMMAND
 from rcd.verify_journal import main as verify_journal
 from rclib.runtime.local import serve_local
 from rclib.runtime.service import Service, run_service
-from rclib.runtime.tlsfiles import client_context
 from rclib.tunnel.audit_spool import AuditSpool
 from rclib.tunnel.enrolment import load_enrolment, load_or_make_identity
 from rclib.tunnel.pins import Pins
+from rclib.tunnel.uplink import open_uplink
 
 if TYPE_CHECKING:
     from rclib.runtime.context import Context
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 async def run(config: RcdConfig, ctx: Context) -> None:
     state = Path(config.state_dir)
     identity = load_or_make_identity(state)
-    tls = client_context(Path(config.ca_file) if config.ca_file else None)
+    uplink = open_uplink(config.ca_file, config.proxy, config.proxy_login)
     access = AccessStore(state / "access.json", boot_id())
     if access.damage:
         ctx.log.error("access_state_damaged", reason=access.damage, effect="OFF")
@@ -45,11 +45,11 @@ async def run(config: RcdConfig, ctx: Context) -> None:
         access=access,
         records=records,
         pins=pins,
-        tls=tls,
+        uplink=uplink,
     )
     daemon.enrolment = load_enrolment(state)
     await ctx.serve_status(config.status)
-    listening, api = asyncio.Event(), LocalApi(daemon, records, journal, state, tls)
+    listening, api = asyncio.Event(), LocalApi(daemon, records, journal, state, uplink)
     server = ctx.tasks.create_task(
         serve_local(
             Path(config.socket),

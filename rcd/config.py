@@ -9,6 +9,8 @@ import msgspec
 
 from rclib.runtime.config import Config
 from rclib.runtime.http_status import StatusConfig
+from rclib.runtime.secret import SecretStr
+from rclib.tunnel.uplink import check_proxy
 
 DEFAULT_PATH: Final = Path("/etc/remoteconnect/rcd.toml")
 
@@ -25,6 +27,10 @@ class RcdConfig(Config, frozen=True, kw_only=True):
     gate_socket: str = "/run/remoteconnect/gate.sock"
     ca_file: str | None = None
     """CA of controld and the relays; None: the system's."""
+    proxy: str | None = None
+    """HTTP proxy that all of them are reached through, http://HOST:PORT; None: directly."""
+    proxy_login: SecretStr | None = None
+    """USER:PASSWORD, for a proxy that wants Basic authentication."""
     max_sessions: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     release_required: bool = False
     """Whether every start waits for a person on the AMS page, whatever controld wants."""
@@ -35,3 +41,7 @@ class RcdConfig(Config, frozen=True, kw_only=True):
     mtu: Annotated[int, msgspec.Meta(ge=1280, le=1420)] = 1280
     """Inside the tunnel; 1280 fits every uplink with IPv6."""
     status: StatusConfig = StatusConfig()
+
+    def __post_init__(self) -> None:
+        if self.proxy is not None:
+            check_proxy(self.proxy)

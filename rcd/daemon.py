@@ -52,8 +52,6 @@ from rclib.wire.local import LinkState
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
-    import ssl
-
     from rcd.access_store import AccessStore
     from rcd.config import RcdConfig
     from rcd.records import Records
@@ -61,6 +59,7 @@ if TYPE_CHECKING:
     from rclib.tunnel.enrolment import Enrolment, Identity
     from rclib.tunnel.gate_client import GateUnavailable
     from rclib.tunnel.pins import Pins
+    from rclib.tunnel.uplink import Uplink
     from rclib.wire.gate import Opened, TunnelCounters
     from rclib.wire.ids import SessionId, TunnelKey
     from rclib.wire.session import PathStatus
@@ -81,7 +80,7 @@ class Daemon:
         access: AccessStore,
         records: Records,
         pins: Pins,
-        tls: ssl.SSLContext,
+        uplink: Uplink,
     ) -> None:
         # Fixed after construction.
         self._config = config
@@ -90,9 +89,9 @@ class Daemon:
         self.access = access
         self._records = records
         self._pins = pins
-        self._tls = tls
+        self._uplink = uplink
         self.gate = GateLink(config, ctx, self)
-        self.tunnels = Tunnels(config, ctx, self, gate=self.gate, identity=identity, tls=tls)
+        self.tunnels = Tunnels(config, ctx, self, gate=self.gate, identity=identity, uplink=uplink)
         self._metrics = Metrics(ctx.metrics)
         # The state, changed in callbacks of the loop only.
         self.sessions = Sessions(
@@ -355,7 +354,7 @@ class Daemon:
 
     def _sync_link(self) -> None:
         if self._link_task is None and self.is_on and self.enrolment is not None:
-            settings = LinkSettings(self.enrolment, self.identity, self._tls)
+            settings = LinkSettings(self.enrolment, self.identity, self._uplink)
             self._link = ControlLink(settings, self, self._ctx.log)
             self._link_task = self._ctx.tasks.create_task(self._link.run(), name="control-link")
         self._clock_moved.set()

@@ -35,7 +35,6 @@ from rclib.wire.local import (
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
-    import ssl
     from pathlib import Path
 
     from rcd.daemon import Daemon
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from rcd.records import Records
     from rcd.releases import Waiting
     from rcd.sessions import Session
+    from rclib.tunnel.uplink import Uplink
     from rclib.wire.session import PathStatus
 
 MAX_PAGE_BYTES: Final = 24 * 1024
@@ -69,13 +69,13 @@ class LocalApi:
         records: Records,
         journal: Journal,
         state_dir: Path,
-        tls: ssl.SSLContext,
+        uplink: Uplink,
     ) -> None:
         self._daemon = daemon
         self._records = records
         self._journal = journal
         self._state_dir = state_dir
-        self._tls = tls
+        self._uplink = uplink
 
     async def serve(self, connection: Connection) -> None:
         try:
@@ -141,7 +141,7 @@ class LocalApi:
             )
         identity = self._daemon.identity
         try:
-            enrolment = await enrol(self._state_dir, identity, server, code, self._tls)
+            enrolment = await enrol(self._state_dir, identity, server, code, self._uplink)
         except EnrolmentFailedError as exc:
             return Failed(RequestError.ENROL_FAILED, str(exc))
         self._records.write(

@@ -17,13 +17,13 @@ from rclib.wire.gate import Open, allow
 from rclib.wire.identity import Side
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Coroutine
 
     from rcd.config import RcdConfig
     from rcd.gate_link import GateLink
     from rclib.runtime.context import Context
     from rclib.tunnel.enrolment import Identity
+    from rclib.tunnel.uplink import Uplink
     from rclib.wire.control import RelayLeg, SessionOffer
     from rclib.wire.gate import Opened
     from rclib.wire.ids import SessionId, TunnelKey
@@ -59,7 +59,7 @@ class Tunnels:
         *,
         gate: GateLink,
         identity: Identity,
-        tls: ssl.SSLContext,
+        uplink: Uplink,
     ) -> None:
         # Fixed after construction.
         self._config = config
@@ -67,7 +67,7 @@ class Tunnels:
         self._handler = handler
         self._gate = gate
         self._identity = identity
-        self._tls = tls
+        self._uplink = uplink
         # Of the open sessions.
         self._ends: dict[SessionId, TunnelEnd] = {}
         self._network: NetworkWatch | None = None
@@ -134,7 +134,7 @@ class Tunnels:
             on_change=lambda status: self._handler.tunnel_path_changed(session, status),
         )
         mine = (session, Side.GATEWAY, self._identity, offer.relays)
-        end = self._ends[session] = TunnelEnd(*mine, self._tls, self._ctx.log, path)
+        end = self._ends[session] = TunnelEnd(*mine, self._uplink, self._ctx.log, path)
         if self._network is None:
             self._network = NetworkWatch(self._network_changed)
         try:

@@ -41,10 +41,9 @@ from rclib.wire.identity import link_statement
 from rclib.wire.ids import ID_RANDOM_BYTES, MessageId, make_id
 
 if TYPE_CHECKING:
-    import ssl
-
     from rclib.runtime.logs import Logger
     from rclib.tunnel.enrolment import Enrolment, Identity
+    from rclib.tunnel.uplink import Uplink
 
 LINK_PATH: Final = "/api/v1/link"
 DIAL_TIMEOUT_S: Final = 10
@@ -80,7 +79,7 @@ class LinkSettings:
 
     enrolment: Enrolment
     identity: Identity
-    tls: ssl.SSLContext
+    uplink: Uplink
 
 
 class ControlLink:
@@ -152,7 +151,8 @@ class ControlLink:
                 aiohttp.ClientSession(timeout=timeout) as http,
                 http.ws_connect(
                     server + LINK_PATH,
-                    ssl=self._settings.tls,
+                    ssl=self._settings.uplink.tls,
+                    proxy=self._settings.uplink.proxy,
                     # aiohttp gives an unanswered ping half its interval: 37 s, within DEAD_S.
                     heartbeat=PING_S,
                     max_msg_size=MAX_LINK_BYTES,

@@ -28,6 +28,8 @@ from rclib.wire.session import Name
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rclib.tunnel.uplink import Uplink
+
 ENROL_PATH: Final = "/api/v1/enrol"
 IDENTITY_FILE: Final = "identity.pem"
 RECORD_FILE: Final = "enrolment.json"
@@ -113,7 +115,7 @@ def load_enrolment(directory: Path) -> Enrolment | None:
 
 
 async def enrol(
-    directory: Path, identity: Identity, server: str, code: str, tls: ssl.SSLContext
+    directory: Path, identity: Identity, server: str, code: str, uplink: Uplink
 ) -> Enrolment:
     """Redeem a one-time code at `server` (https://HOST[:PORT]) and keep the record.
 
@@ -125,7 +127,7 @@ async def enrol(
         identity_key=identity.public,
         signature=identity.sign(enrol_statement(code, identity.public)),
     )
-    answer = await _post(server, msgspec.json.encode(request), tls)
+    answer = await _post(server, msgspec.json.encode(request), uplink)
     record = Enrolment(server, answer.endpoint, answer.name, answer.organisation, answer.link_host)
     try:
         write_atomic(directory / RECORD_FILE, msgspec.json.encode(record))
@@ -155,7 +157,7 @@ _record_decoder: Final = msgspec.json.Decoder(Enrolment)
 _answer_decoder: Final = msgspec.json.Decoder(EnrolResponse)
 
 
-async def _post(server: str, body: bytes, tls: ssl.SSLContext) -> EnrolResponse:
+async def _post(server: str, body: bytes, uplink: Uplink) -> EnrolResponse:
     timeout = aiohttp.ClientTimeout(total=ENROL_TIMEOUT_S)
     try:
         async with (
@@ -163,7 +165,8 @@ async def _post(server: str, body: bytes, tls: ssl.SSLContext) -> EnrolResponse:
             http.post(
                 server + ENROL_PATH,
                 data=body,
-                ssl=tls,
+                ssl=uplink.tls,
+                proxy=uplink.proxy,
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
             ) as response,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
 import picows
+from python_socks import ProxyError
 
 from rclib.runtime.clock import boottime
 from rclib.tunnel.relay_leg import LegState, RelayLegCore
@@ -26,6 +27,7 @@ from rclib.wire.relay import CloseReason
 if TYPE_CHECKING:
     import ssl
 
+    from rclib.tunnel.uplink import Uplink
     from rclib.wire.relay import Readable
 
 DIAL_TIMEOUT_S: Final = 10.0
@@ -203,15 +205,17 @@ class RelayConnection(picows.WSListener):
         transport.disconnect()
 
 
-async def dial(url: str, connection: RelayConnection, tls: ssl.SSLContext) -> None:
+async def dial(url: str, connection: RelayConnection, uplink: Uplink) -> None:
     """Connect one leg; raises OSError (TLS and WebSocket failures included)."""
-    context = _context_for(url, tls)
+    context = _context_for(url, uplink.tls)
     try:
         async with asyncio.timeout(DIAL_TIMEOUT_S):
             await picows.ws_connect(
                 lambda: connection,
                 url,
                 ssl_context=context,
+                # Without TLS it is a relay on this host, see below.
+                proxy=uplink.proxy if context is not None else None,
                 websocket_handshake_timeout=DIAL_TIMEOUT_S,
                 max_frame_size=relay.MAX_MESSAGE_BYTES,
                 max_redirects=0,
@@ -219,7 +223,7 @@ async def dial(url: str, connection: RelayConnection, tls: ssl.SSLContext) -> No
             )
     except TimeoutError:
         raise OSError(f"{url} does not answer within {DIAL_TIMEOUT_S:.0f} s") from None
-    except (picows.WSError, picows.WSInvalidURL) as exc:
+    except (picows.WSError, picows.WSInvalidURL, ProxyError) as exc:
         raise OSError(f"{url}: {exc}") from None
     except OSError as exc:
         reason = exc.strerror or str(exc) or "the connection was cut while it was set up"

@@ -21,10 +21,10 @@ from rclib.tunnel.relay_leg import LegEnd, LegState, RelayLegCore
 from rclib.wire import relay
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from rclib.runtime.logs import Logger
+    from rclib.tunnel.uplink import Uplink
     from rclib.wire.control import RelayLeg
     from rclib.wire.ids import RelayId, Signature
     from rclib.wire.relay import Readable
@@ -64,7 +64,7 @@ class RelaySet:
         self,
         legs: tuple[RelayLeg, ...],
         sign: Callable[[bytes], Signature],
-        tls: ssl.SSLContext,
+        uplink: Uplink,
         log: Logger,
         on_data: Callable[[int, memoryview], None],
         *,
@@ -73,7 +73,7 @@ class RelaySet:
     ) -> None:
         # Fixed after construction.
         self._sign = sign
-        self._tls = tls
+        self._uplink = uplink
         self._log = log
         self._on_data = on_data
         self._on_signal = on_signal
@@ -218,7 +218,7 @@ class RelaySet:
         connection = RelayConnection(core, self)
         self._connections[leg.relay] = connection
         try:
-            await dial(leg.url, connection, self._tls)
+            await dial(leg.url, connection, self._uplink)
             await connection.wait_ended()
         except OSError as exc:
             core.lost(None, str(exc))

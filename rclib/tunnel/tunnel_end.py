@@ -12,11 +12,10 @@ from rclib.tunnel.relay_set import LegChanged, RelaySet
 from rclib.tunnel.udp_pump import UdpPump
 
 if TYPE_CHECKING:
-    import ssl
-
     from rclib.runtime.logs import Logger
     from rclib.tunnel.direct_path import PathSettings
     from rclib.tunnel.enrolment import Identity
+    from rclib.tunnel.uplink import Uplink
     from rclib.wire.control import RelayLeg
     from rclib.wire.identity import Side
     from rclib.wire.ids import SessionId
@@ -32,7 +31,7 @@ class TunnelEnd:
         side: Side,
         identity: Identity,
         relays: tuple[RelayLeg, ...],
-        tls: ssl.SSLContext,
+        uplink: Uplink,
         log: Logger,
         path: PathSettings | None = None,
     ) -> None:
@@ -46,7 +45,7 @@ class TunnelEnd:
         self._relays = RelaySet(
             relays,
             identity.sign,
-            tls,
+            uplink,
             self._log,
             self._deliver,
             on_signal=self.signalled,

@@ -11,6 +11,7 @@ import pytest
 from rclib.runtime.logs import get_logger
 from rclib.tunnel.control_link import ControlLink, LinkSettings
 from rclib.tunnel.enrolment import EnrolmentFailedError, enrol, load_or_make_identity
+from rclib.tunnel.uplink import Uplink
 from rclib.wire.access import AccessMode
 from rclib.wire.control import GatewayState, LinkRefusal
 
@@ -54,12 +55,12 @@ async def test_the_suites_own_end_enrols_and_links(world: World, tmp_path: Path)
     identity = load_or_make_identity(tmp_path / "gateway")
     created = await world.admin.ok("POST", "/gateways", {"name": "press 1"})
     code = created["enrolment_code"]
-    record = await enrol(tmp_path / "gateway", identity, server, code, trust)
+    record = await enrol(tmp_path / "gateway", identity, server, code, Uplink(trust))
     assert (record.name, record.organisation) == ("press 1", "Plant One")
     with pytest.raises(EnrolmentFailedError, match="ask for a new one"):
-        await enrol(tmp_path / "gateway", identity, server, code, trust)
+        await enrol(tmp_path / "gateway", identity, server, code, Uplink(trust))
     handler = Handler()
-    link = ControlLink(LinkSettings(record, identity, trust), handler, get_logger("test"))
+    link = ControlLink(LinkSettings(record, identity, Uplink(trust)), handler, get_logger("test"))
     running = asyncio.create_task(link.run())
     async with asyncio.timeout(10):
         await handler.up.wait()

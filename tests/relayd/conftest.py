@@ -24,6 +24,7 @@ from rclib.tunnel.enrolment import Identity
 from rclib.tunnel.relay_client import RelayConnection, dial
 from rclib.tunnel.relay_leg import LegState, RelayLegCore
 from rclib.tunnel.tunnel_end import TunnelEnd
+from rclib.tunnel.uplink import Uplink
 from rclib.wire import relay as wire
 from rclib.wire.admission import Admission, Revocation, key_id_of, load_key, mint
 from rclib.wire.control import RelayLeg
@@ -309,7 +310,7 @@ async def join(authority: Authority) -> AsyncIterator[Join]:
             wanted: Claims = {"audience": relay.name, **claims}
             text = token or authority.token(side, **wanted)
             probe = Probe(relay, text, identity or authority.identities[side])
-            await dial(relay.url, probe.connection, relay.tls)
+            await dial(relay.url, probe.connection, Uplink(relay.tls))
             legs.push_async_callback(probe.connection.close)
             return probe
 
@@ -350,7 +351,7 @@ async def open_end(authority: Authority) -> AsyncIterator[OpenEnd]:
                 side,
                 authority.identities[side],
                 legs,
-                relays[0].tls,
+                Uplink(relays[0].tls),
                 get_logger("test"),
             )
             ends.push_async_callback(end.close)

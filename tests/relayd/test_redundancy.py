@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rclib.runtime.logs import get_logger
 from rclib.tunnel.relay_leg import LegState
 from rclib.tunnel.relay_set import LegChanged, RelaySet, RelayState
+from rclib.tunnel.uplink import Uplink
 from rclib.wire import relay as wire
 from rclib.wire.control import RelayLeg
 from rclib.wire.identity import Side
@@ -135,7 +136,7 @@ class Watched:
         self.set = RelaySet(
             legs,
             authority.identities[Side.GATEWAY].sign,
-            relay.tls,
+            Uplink(relay.tls),
             get_logger("test"),
             lambda _segment, _packets: None,
             on_change=self._changed,

@@ -1,0 +1,64 @@
+"""The way out of the plant's or the technician's network: whom to trust, and through which proxy.
+
+Control link, enrolment and relay legs all leave by it, so that one setting serves them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from rclib.runtime.errors import StartError
+from rclib.runtime.tlsfiles import client_context
+
+if TYPE_CHECKING:
+    import ssl
+
+    from rclib.runtime.secret import SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """TLS inside; around it perhaps an HTTP proxy that is asked to CONNECT (RFC 9110 §9.3.6)."""
+
+    tls: ssl.SSLContext
+    proxy: str | None = None
+    """http://HOST:PORT, with the percent-encoded login in front of the host if it wants one."""
+
+    def __repr__(self) -> str:
+        """Without the login."""
+        return f"Uplink(proxy={'yes' if self.proxy else 'no'})"
+
+
+def open_uplink(
+    ca_file: str | None, proxy: str | None = None, proxy_login: SecretStr | None = None
+) -> Uplink:
+    """Make it from configuration; `proxy_login` is USER:PASSWORD. Raises StartError."""
+    tls = client_context(Path(ca_file) if ca_file else None)
+    if proxy is None:
+        if proxy_login is not None:
+            raise StartError("proxy_login is set, but proxy is not; name it like http://proxy:3128")
+        return Uplink(tls)
+    check_proxy(proxy)
+    if proxy_login is None:
+        return Uplink(tls, proxy)
+    user, colon, password = proxy_login.reveal().strip().partition(":")
+    if not colon or not user:
+        raise StartError("proxy_login is to be USER:PASSWORD")
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    return Uplink(tls, proxy.replace("http://", f"http://{login}@", 1))
+
+
+def check_proxy(proxy: str) -> None:
+    """Raise ValueError unless this is http://HOST:PORT and no more."""
+    parts = urlsplit(proxy)
+    try:
+        is_complete = bool(parts.scheme == "http" and parts.hostname and parts.port)
+    except ValueError:
+        is_complete = False
+    if not is_complete or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError("a proxy is named like http://proxy.example:3128")
+    if "@" in parts.netloc:
+        raise ValueError("the proxy's login belongs to proxy_login, where no listing shows it")
