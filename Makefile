@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 TESTS  := $(VENV)/.installed-for-tests
 
-.PHONY: setup demo test test-slow test-kernel lint format lock clean screens bench-stund bench-chain bench-relayd bench-controld
+.PHONY: setup demo test test-slow test-kernel lint format lock clean screens bench-stund bench-paths bench-chain bench-relayd bench-controld
 
 setup: $(STAMP)
 
@@ -58,6 +58,9 @@ bench-relayd: setup
 
 bench-controld: setup
 	$(PYTHON) -m bench.controld
+
+bench-paths: setup
+	$(PYTHON) -m bench.paths
 
 bench-chain: setup
 	$(PYTHON) -m bench.chain

@@ -17,6 +17,9 @@ class NatKind(StrEnum):
     PORT_PRESERVING = "port_preserving"
     """Masquerade as Linux does it: source port kept where it is free, so every destination sees
     the same mapping; filtering by address and port."""
+    ADDRESS_DEPENDENT = "address_dependent"
+    """The same mapping for every destination, open for all ports of the hosts it was used
+    towards (RFC 4787 §5: address-dependent filtering)."""
     SYMMETRIC = "symmetric"
     """A fresh random source port for every destination."""
     UDP_BLOCKED = "udp_blocked"
@@ -36,11 +39,33 @@ def render(kind: NatKind) -> str:
 def _stateful_router(kind: NatKind) -> str:
     outbound = "meta l4proto tcp accept" if kind is NatKind.UDP_BLOCKED else "accept"
     masquerade = "masquerade fully-random" if kind is NatKind.SYMMETRIC else "masquerade"
+    bindings, learn, open_door, answer = "", "", "", ""
+    if kind is NatKind.ADDRESS_DEPENDENT:
+        # Who was sent something may answer from any port. The mapping keeps the source port, so
+        # that this is all there is to remember.
+        bindings = """\
+  map bindings {
+    type ipv4_addr . inet_service : ipv4_addr
+    flags dynamic,timeout
+    timeout 1m
+  }
+"""
+        far_end = "ip daddr . udp sport : ip saddr"
+        learn = f'    iifname "{LAN}" meta l4proto udp update @bindings {{ {far_end} }}\n'
+        answer = "    ct status dnat accept\n"
+        open_door = f"""\
+  chain prerouting {{
+    type nat hook prerouting priority dstnat;
+    iifname "{WAN}" meta l4proto udp dnat ip to ip saddr . udp dport map @bindings
+  }}
+"""
     # Unsolicited packets to the router itself are dropped, not refused: an entry that conntrack
     # never confirms cannot occupy the port which a hole-punching host inside is about to use.
     return f"""\
+{bindings}{open_door}\
   chain forward {{
     type filter hook forward priority filter; policy drop;
+{learn}{answer}\
     ct state established,related accept
     iifname "{LAN}" {outbound}
   }}

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 AMS_PASSWORD = "four random plant words"  # noqa: S105 - of a plant that lives for a minute
 PLC, HMI, UNRELEASED = "192.168.1.10", "192.168.1.20", "192.168.1.30"
-MODBUS, ECHO = 502, 4840
-SERVICES = (("tcp", MODBUS), ("tcp", ECHO), ("udp", ECHO))
+MODBUS, ECHO, IPERF = 502, 4840, 5201
+SERVICES = (("tcp", MODBUS), ("tcp", ECHO), ("udp", ECHO), ("tcp", IPERF))
 """What the PLC offers; a session releases a part of it."""
 
 
@@ -29,6 +29,7 @@ class Story:
     def __init__(self, bed: Testbed) -> None:
         self.bed = bed
         self.suite = Suite(bed)
+        self.technician_host = "technician"
         self.admin: ApiClient
         self.tina: ApiClient
         self.ams: Browser
@@ -82,8 +83,12 @@ class Story:
         self.user = made["user"]
         self.tina = self.admin.another()
         self.tina.first_login(name, made["password"], "correct horse battery 2")
-        client = self.tina.post("/api/v1/clients", {"name": "laptop"})
-        self.suite.enrol_client(client["enrolment_code"])
+        self.enrol_laptop()
+
+    def enrol_laptop(self) -> None:
+        """One more computer of the technician's."""
+        client = self.tina.post("/api/v1/clients", {"name": f"laptop {self.technician_host}"})
+        self.suite.enrol_client(client["enrolment_code"], self.technician_host)
 
     def turn_on(self, hours: int = 4) -> None:
         """On the page; returns when the control plane sees the gateway."""
@@ -98,8 +103,8 @@ class Story:
         self.ams.submit("/access", mode="off")
         return (time.monotonic() - started) * 1000
 
-    def prepare(self, *besides: tuple[str, int], **terms: Any) -> None:  # noqa: ANN401 - JSON
-        """Release Modbus of the PLC, and what is given besides, for the technician."""
+    def add_device(self) -> None:
+        """Make the PLC known, once."""
         if not self.device:
             services = [{"protocol": kind, "port": port} for kind, port in SERVICES]
             device = self.admin.post(
@@ -107,6 +112,10 @@ class Story:
                 {"name": "PLC", "address": PLC, "services": services},
             )
             self.device = device["id"]
+
+    def prepare(self, *besides: tuple[str, int], **terms: Any) -> None:  # noqa: ANN401 - JSON
+        """Release Modbus of the PLC, and what is given besides, for the technician."""
+        self.add_device()
         targets = [
             {"device": self.device, "protocol": kind, "port": port}
             for kind, port in (SERVICES[0], *besides)
@@ -128,14 +137,28 @@ class Story:
         """Press Start, follow the link, read the PLC; returns milliseconds to the first reply."""
         pressed_ms = self.started_ms = time.time() * 1000
         link = self.tina.post(f"/api/v1/sessions/{self.session}/start")["link"]
-        self.client = self.suite.connect(link)
+        self.client = self.suite.connect(link, self.technician_host)
         return float(self.read_plc()["at_ms"]) - pressed_ms
+
+    def settled_path(self, timeout_s: float = 20) -> dict[str, Any]:
+        """The path once it is direct, or known not to be."""
+
+        def settled() -> dict[str, Any] | None:
+            details = self.path_details()
+            return details if details.get("kind") == "direct" or details.get("detail") else None
+
+        return until(settled, timeout_s, "the path to be settled")
+
+    def path_details(self) -> dict[str, Any]:
+        """What the client says about its path."""
+        said: dict[str, Any] = json.loads(self.suite.client_status(self.technician_host))
+        return said.get("path_details") or {}
 
     def wait_direct(self, timeout_s: float = 20) -> float:
         """Return how many milliseconds after Start the packets went directly at the client."""
 
         def direct() -> dict[str, Any] | None:
-            details = json.loads(self.suite.client_status()).get("path_details") or {}
+            details = self.path_details()
             return details if details.get("kind") == "direct" else None
 
         details = until(direct, timeout_s, "the tunnel to take the direct path")
@@ -144,7 +167,7 @@ class Story:
     def read_plc(self, seconds: float = 20) -> dict[str, Any]:
         """Read registers over the tunnel; raises if there was no answer."""
         command = [sys.executable, "-m", "testbed.tools.modbus_read", PLC, "0", "26", str(seconds)]
-        done = self.bed.host("technician").run(command, timeout_s=seconds + 10, check=True)
+        done = self.bed.host(self.technician_host).run(command, timeout_s=seconds + 10, check=True)
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
 
@@ -156,7 +179,7 @@ class Story:
             "except OSError: sys.exit(1)"
         )
         command = [sys.executable, "-c", text, address, str(port)]
-        return self.bed.host("technician").run(command).returncode == 0
+        return self.bed.host(self.technician_host).run(command).returncode == 0
 
     def session_state(self) -> dict[str, Any]:
         state: dict[str, Any] = self.admin.get(f"/api/v1/sessions/{self.session}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from testbed.process import Process
 
 CONTROL_HOST, CONTROL_PORT = "control.example", 443
-RELAY_HOST, RELAY_PORT = "relay1.example", 8443
+RELAYS = {"relay0": ("relay1.example", 8443), "relay1": ("relay2.example", 8444)}
 STUN_HOSTS, STUN_PORT = ("stun1.example", "stun2.example"), 3478
 AMS_PORT = 8080
 START_S = 20.0
@@ -38,7 +38,7 @@ CLIENT_GATE_TOML = 'allowed_users = ["root"]\n'
 RCD_TOML = 'state_dir = "{state}"\nca_file = "{ca}"\n'
 RCC_TOML = 'state_dir = "{state}"\nsocket = "/run/remoteconnect/rcc.sock"\nca_file = "{ca}"\n'
 RELAYD_TOML = """\
-relay = "relay0"
+relay = "{name}"
 listen = "0.0.0.0:{port}"
 certificate = "{tls}/cert.pem"
 key = "{tls}/key.pem"
@@ -67,32 +67,55 @@ class Suite:
         """Start controld, with more settings, relayd and stund; returns an API, logged in."""
         cloud = self.bed.host(Role.CLOUD)
         stun = [("--stun", f"{host}:{STUN_PORT}") for host in STUN_HOSTS]
-        relay = f"relay0=wss://{RELAY_HOST}:{RELAY_PORT}/relay"
+        relays = [
+            ("--relay", f"{name}=wss://{host}:{port}/relay")
+            for name, (host, port) in RELAYS.items()
+        ]
         said = self._command(
             cloud,
             "controld",
             *("init", str(self.data), "--host", CONTROL_HOST, "--listen", "0.0.0.0:443"),
-            *(argument for pair in stun for argument in pair),
-            *("--relay", relay, "--organisation", "Machine Builder", "--admin", "ada"),
+            *(argument for pair in (*stun, *relays) for argument in pair),
+            *("--organisation", "Machine Builder", "--admin", "ada"),
         )
         found = re.search(r"One-time password:\s+(\S+)", said)
         if found is None:
             raise BedError(f"controld init printed no password: {said}")
         tls = self.bed.directory / "relay-tls"
-        out = ("--host", RELAY_HOST, "--out", str(tls))
+        hosts = [argument for host, _ in RELAYS.values() for argument in ("--host", host)]
+        out = (*hosts, "--out", str(tls))
         self._command(cloud, "controld", "certificate", str(self.data), *out)
         config = self.data / "controld.toml"
         config.write_text(f"{config.read_text()}\n{settings}")
-        self._start(cloud, "controld", "--config", str(config))
-        text = RELAYD_TOML.format(port=RELAY_PORT, tls=tls, data=self.data)
-        self._start(cloud, "relayd", "--config", str(self._config("relayd", text)))
-        self._start(cloud, "stund", "--listen", f"0.0.0.0:{STUN_PORT}")
-        for port in (CONTROL_PORT, RELAY_PORT):
+        self.start_controld()
+        for name in RELAYS:
+            self.start_relay(name)
+        self.start_stund()
+        for port in (CONTROL_PORT, *(port for _, port in RELAYS.values())):
             cloud.wait_port(port, START_S)
         door = self.bed.doorway(Role.CLOUD, CONTROL_PORT)
         api = ApiClient(door, CONTROL_HOST, self.ca)
         api.first_login("ada", found[1], "correct horse battery 1")
         return api
+
+    def start_controld(self) -> None:
+        arguments = ("--config", str(self.data / "controld.toml"))
+        self._start(self.bed.host(Role.CLOUD), "controld", *arguments)
+
+    def start_relay(self, name: str) -> None:
+        tls = self.bed.directory / "relay-tls"
+        text = RELAYD_TOML.format(name=name, port=RELAYS[name][1], tls=tls, data=self.data)
+        config = self._config(f"relayd-{name}", text)
+        cloud = self.bed.host(Role.CLOUD)
+        self._start(cloud, "relayd", "--config", str(config), key=f"cloud:{name}")
+
+    def start_stund(self) -> None:
+        everywhere = [
+            argument
+            for host in ("0.0.0.0", "[::]")  # noqa: S104 - the cloud's own namespace
+            for argument in ("--listen", f"{host}:{STUN_PORT}")
+        ]
+        self._start(self.bed.host(Role.CLOUD), "stund", *everywhere)
 
     # The plant.
 
@@ -170,10 +193,12 @@ class Suite:
         path.write_text(text)
         return path
 
-    def _start(self, host: Host, program: str, *arguments: str, wait: str = "") -> Process:
+    def _start(
+        self, host: Host, program: str, *arguments: str, wait: str = "", key: str = ""
+    ) -> Process:
         command = [sys.executable, "-m", program, *arguments]
         process = host.popen(command, name=program.replace(".", "-"))
-        self.processes[f"{host.name}:{program}"] = process
+        self.processes[key or f"{host.name}:{program}"] = process
         if wait:
             self.wait_log(process, wait)
         return process

@@ -15,6 +15,7 @@ from rclib.tunnel.gate_errors import GateRefused, GateUnavailable
 from rclib.tunnel.ice import IceAgent, IceFailedError, Pair
 from rclib.tunnel.path_policy import (
     Changed,
+    CheckRelay,
     PathCommand,
     PathPolicy,
     PathState,
@@ -57,9 +58,9 @@ PROBATION_POLL_S: Final = 0.05
 WATCH_S: Final = 0.5
 """How often a direct path's counters are read, and a silent one is probed."""
 ECHO_S: Final = 15.0
+ANSWER_S: Final = 0.8
+"""For a relay to bring an ECHO's answer, when it may be needed soon."""
 LOOPBACK: Final = "127.0.0.1"
-TUNNEL_PREFIX: Final = "rc"
-"""Both gates' interfaces start like this."""
 
 PATH_CHANGED = "path_changed"
 PATH_FAILED = "path_attempt_failed"
@@ -95,6 +96,18 @@ class PathSettings:
     on_change: Callable[[PathStatus], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else the session's end consists of."""
+
+    pump: UdpPump
+    send: Callable[[SignalBody], bool]
+    """Says something to the other end; False: nobody can carry it now."""
+    redial: Callable[[], None]
+    """Gives up the relay legs, which do not answer."""
+    on_change: Callable[[], None]
+
+
 class DirectPath:
     """One end's search for, and care of, a direct path."""
 
@@ -103,20 +116,18 @@ class DirectPath:
         session: SessionId,
         side: Side,
         settings: PathSettings,
-        *,
-        pump: UdpPump,
-        send: Callable[[SignalBody], bool],
-        on_change: Callable[[], None],
+        around: Surroundings,
         log: Logger,
     ) -> None:
         # Fixed after construction.
         self._session = session
         self._side = side
+        self._redial = around.redial
         self._gate = settings.gate
-        self._pump = pump
-        self._send = send
+        self._pump = around.pump
+        self._send = around.send
         self._stun = settings.stun
-        self._on_change = on_change
+        self._on_change = around.on_change
         self._log = log
         self.policy = PathPolicy(side)
         # Of the task.
@@ -142,6 +153,7 @@ class DirectPath:
         self._own_endpoint = ""
         self._relay_rtt_s: float | None = None
         self._loss: float | None = None
+        self._answer_by: float | None = None
         self._asked: tuple[int, float] = (0, 0.0)
         self._compared: tuple[int, int, int, int] | None = None
 
@@ -197,7 +209,7 @@ class DirectPath:
                 await asyncio.sleep(WATCH_S)
 
     async def _one_turn(self) -> None:
-        times = (self._poll_at, self.policy.deadline(), self._echo_at or None)
+        times = (self._poll_at, self.policy.deadline(), self._echo_at or None, self._answer_by)
         wake_at = min(time for time in times if time is not None) if any(times) else None
         try:
             async with asyncio.timeout(None if wake_at is None else max(0, wake_at - boottime())):
@@ -212,9 +224,10 @@ class DirectPath:
             await self._measure()
             self._set_poll()
         if self._echo_at and now >= self._echo_at:
-            self._echo_at = now + ECHO_S
-            self._asked = (self._asked[0] + 1, now)
-            self._send(Echo(self._asked[0]))
+            self._ask_echo(now)
+        if self._answer_by is not None and now >= self._answer_by:
+            self._answer_by = None
+            self._redial()
         await self._do(self.policy.due(boottime()))
         self._set_poll()
 
@@ -276,6 +289,9 @@ class DirectPath:
                     self._send(body)
                 case Probe():
                     await self._gate.probe(self._session)
+                case CheckRelay():
+                    self._ask_echo(boottime())
+                    self._answer_by = boottime() + ANSWER_S
                 case Changed(is_direct, detail):
                     self._changed(is_direct=is_direct, detail=detail)
 
@@ -285,7 +301,7 @@ class DirectPath:
         await self._close_ice()
         agent = self._agent = IceAgent(
             controlling=self._side is Side.TECHNICIAN,
-            uplinks=await asyncio.to_thread(read_uplinks, TUNNEL_PREFIX),
+            uplinks=await asyncio.to_thread(read_uplinks),
             on_candidates=lambda found, last: self._learned(attempt, found, is_last=last),
             log=self._log,
         )
@@ -418,11 +434,17 @@ class DirectPath:
             broken = source_towards(self._direct.address) != self._source
         return self.policy.network_changed(now, broken=broken)
 
+    def _ask_echo(self, now: float) -> None:
+        self._echo_at = now + ECHO_S
+        self._asked = (self._asked[0] + 1, now)
+        self._send(Echo(self._asked[0]))
+
     def _on_reply(self, reply: EchoReply, now: float) -> None:
         token, asked_at = self._asked
         if reply.token != token:
             return
         self._relay_rtt_s = now - asked_at
+        self._answer_by = None
         totals = (*self._counted, reply.received_bytes, reply.sent_bytes)
         if self._compared is not None:
             received, sent, their_received, their_sent = (
@@ -434,8 +456,12 @@ class DirectPath:
         self._compared = totals
 
     def _changed(self, *, is_direct: bool, detail: str) -> None:
+        was, self._detail = self._kind, detail
         self._kind = PathKind.DIRECT if is_direct else PathKind.RELAY
-        self._since_ms, self._detail = wall_ms(), detail
+        if self._kind is was:
+            self._log.info(PATH_FAILED, reason=detail)
+            return
+        self._since_ms = wall_ms()
         if is_direct:
             self._pump.batch(self._repoint)
         self._log.info(PATH_CHANGED, path=self._kind.value, detail=detail)

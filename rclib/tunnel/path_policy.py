@@ -23,19 +23,21 @@ from rclib.wire.path_signal import FellBack, Moved, MoveRequest, RestartRequest
 if TYPE_CHECKING:
     from rclib.wire.path_signal import SignalBody
 
-ATTEMPT_LIMIT_S: Final = 10.0
+ATTEMPT_LIMIT_S: Final = 8.0
 """From the first address to a pair that works."""
 AGREE_LIMIT_S: Final = 3.0
 """For the gateway's end to move; the relay may be slow, but not this slow."""
 PROBATION_S: Final = 1.5
 """Within which a byte arrives directly, or the relay carries on."""
-STALL_S: Final = 2.0
+STALL_S: Final = 1.8
 """Nothing received for this long although both ends keep sending: the path is dead. Signs of
 life come every half second; back at the relay before a NAT's new binding has cost 3 s."""
 BACKOFF_BASE_S: Final = 5.0
 BACKOFF_CAP_S: Final = 300.0
 SOON_S: Final = 1.0
 """Least time between attempts, also where something says that now is the time."""
+SUSPECT_S: Final = 0.8
+"""Nothing received for this long: time to see whether the way back is there."""
 SETTLED_S: Final = 60.0
 """A direct path that lasted so long was good; what ended it says nothing about the next."""
 
@@ -89,14 +91,19 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckRelay:
+    """The direct path may be dead: see that a relay is there before it is needed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
-    """The path that carries packets is another one."""
+    """The path that carries packets is another one, or why it still is not."""
 
     is_direct: bool
     detail: str
 
 
-PathCommand = StartIce | StopIce | TakePort | PointToRelay | Signal | Probe | Changed
+PathCommand = StartIce | StopIce | TakePort | PointToRelay | Signal | Probe | CheckRelay | Changed
 
 
 class PathPolicy:
@@ -121,6 +128,7 @@ class PathPolicy:
         self._heard_at = 0.0
         self._received = 0
         self._sent: int | None = None
+        self._suspected = False
 
     # Surroundings.
 
@@ -215,13 +223,19 @@ class PathPolicy:
         self._received, self._sent = max(received, self._received), sent
         if grew:
             self._heard_at = now
+            self._suspected = False
         if self.state is PathState.PROBATION and grew:
             self._enter(PathState.DIRECT, now, None)
             return [Changed(is_direct=True, detail=""), Probe()]
+        commands: list[PathCommand] = []
+        is_late = self.state is PathState.DIRECT and now >= self._heard_at + SUSPECT_S
+        if is_late and not self._suspected:
+            self._suspected = True
+            commands.append(CheckRelay())
         waits = self.state is PathState.PROBATION and self._initiates
         if idle and (waits or self.state is PathState.DIRECT):
-            return [Probe(), *self.due(now)]
-        return self.due(now)
+            commands.append(Probe())
+        return [*commands, *self.due(now)]
 
     def fell_back(self, attempt: int, now: float, detail: str) -> list[PathCommand]:
         """The other end sends by the relay again, or has given up."""
@@ -308,9 +322,7 @@ class PathPolicy:
             commands.append(Signal(FellBack(self.attempt, detail)))
         if state in (PathState.AGREED, PathState.PROBATION, PathState.DIRECT):
             commands.append(PointToRelay())
-        if state is PathState.DIRECT:
-            commands.append(Changed(is_direct=False, detail=detail))
-        return commands
+        return [*commands, Changed(is_direct=False, detail=detail)]
 
     def _enter(self, state: PathState, now: float, limit: float | None) -> None:
         if state is not PathState.AGREED and state is not PathState.PROBATION:

@@ -99,8 +99,13 @@ class RelayConnection(picows.WSListener):
         own, relay_at = (transport.get_extra_info(name) for name in ("sockname", "peername"))
         if own is None or relay_at is None or source_towards(relay_at[0]) == own[0]:
             return
-        self.core.lost(None, "this machine's network has changed")
-        self._transport.disconnect(graceful=False)
+        self.abandon("this machine's network has changed")
+
+    def abandon(self, detail: str) -> None:
+        """Give the connection up without a word."""
+        if self._transport is not None:
+            self.core.lost(None, detail)
+            self._transport.disconnect(graceful=False)
 
     async def close(self) -> None:
         """Say goodbye and close, whether the relay listens or not; idempotent."""

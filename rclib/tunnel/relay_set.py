@@ -153,6 +153,13 @@ class RelaySet:
         for wake in self._wake.values():
             wake.set()
 
+    def redial(self) -> None:
+        """Give up all legs, which do not answer, and dial at once."""
+        for connection in tuple(self._connections.values()):
+            connection.abandon("it does not answer")
+        for wake in self._wake.values():
+            wake.set()
+
     async def close(self) -> None:
         """Close every leg; idempotent."""
         for task in self._tasks:
@@ -199,6 +206,7 @@ class RelaySet:
         backoff = FullJitter(BACKOFF_BASE_S, BACKOFF_CAP_S)
         while True:
             self._renewed[name].clear()
+            self._wake[name].clear()
             end = await self._one_connection(self._legs[name])
             if end.was_admitted:
                 backoff.reset()

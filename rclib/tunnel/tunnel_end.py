@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rclib.tunnel.direct_path import DirectPath
+from rclib.tunnel.direct_path import DirectPath, Surroundings
 from rclib.tunnel.path_signals import PathSignals
 from rclib.tunnel.relay_set import LegChanged, RelaySet
 from rclib.tunnel.udp_pump import UdpPump
@@ -77,15 +77,8 @@ class TunnelEnd:
         settings, signals = self._settings, self._signals
         if settings is None or signals is None:
             return
-        self._path = DirectPath(
-            self._session,
-            self._side,
-            settings,
-            pump=self._pump,
-            send=signals.send,
-            on_change=self._path_changed,
-            log=self._log,
-        )
+        around = Surroundings(self._pump, signals.send, self._relays.redial, self._path_changed)
+        self._path = DirectPath(self._session, self._side, settings, around, self._log)
         self._path.start()
         self.signalling_changed()
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from rclib.tunnel.gate_plan import IPNetwork
     from rclib.wire.session import IPAddress
 
+TUNNEL_PREFIX: Final = "rc"
+"""Both gates' interfaces start like this."""
+
 # Documentation addresses (RFC 5737, RFC 3849): nobody is there, and nothing is sent.
 _FAR: Final = {IPV4: "192.0.2.1", IPV6: "2001:db8::1"}
 _FAMILIES: Final = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
@@ -43,7 +46,7 @@ class Uplinks:
     """Networks of all other interfaces: no peer of ours is to be looked for there."""
 
 
-def read_uplinks(tunnel_prefix: str) -> Uplinks:
+def read_uplinks() -> Uplinks:
     """Read the present state; blocks for a millisecond."""
     sources = {address for version in _FAR if (address := source_towards(_FAR[version]))}
     addresses: list[IPAddress] = []
@@ -55,7 +58,7 @@ def read_uplinks(tunnel_prefix: str) -> Uplinks:
             if (length := each.network_prefix) is not None
         ]
         is_uplink = any(str(each.ip) in sources for each in found)
-        if is_uplink and not adapter.name.startswith(tunnel_prefix):
+        if is_uplink and not adapter.name.startswith(TUNNEL_PREFIX):
             addresses += [each.ip for each in found if not each.is_link_local]
         else:
             elsewhere += [each.network for each in found]
@@ -74,10 +77,11 @@ def source_towards(address: str) -> str | None:
 
 
 class NetworkWatch:
-    """Calls back, once per burst, when addresses or routes of this machine change."""
+    """Calls back, once per burst, when what leads out of this machine has changed."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
+        self._uplinks = read_uplinks()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE)
@@ -104,4 +108,11 @@ class NetworkWatch:
                 continue
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(_SETTLE_S, self._on_change)
+        self._timer = self._loop.call_later(_SETTLE_S, self._compare)
+
+    def _compare(self) -> None:
+        # A tunnel that comes or goes, ours or another, changes routes as well.
+        uplinks = read_uplinks()
+        if uplinks.addresses != self._uplinks.addresses:
+            self._uplinks = uplinks
+            self._on_change()

@@ -182,3 +182,58 @@ async def test_closing_twice_is_as_good_as_once(bench: Bench) -> None:
     bench.pump.close()
     bench.pump.wireguard_listens(1)
     assert bench.pump.kernel_drops == 0
+
+
+class TestMove:
+    """WireGuard changes its port, and no packet of either direction is lost to that."""
+
+    async def test_packets_of_both_ports_are_taken_during_the_move(self, bench: Bench) -> None:
+        bench.pump.wireguard_listens(bench.wireguard_port)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as moved:
+            moved.bind(("127.0.0.1", 0))
+            bench.pump.wireguard_will_move(moved.getsockname()[1])
+            bench.send(b"\x04 from the old port")
+            moved.sendto(b"\x04 from the new port", ("127.0.0.1", bench.pump.port))
+            await bench.packets(2)
+            bench.pump.wireguard_has_moved(done=True)
+            moved.sendto(b"\x04 after the move", ("127.0.0.1", bench.pump.port))
+            assert len(await bench.packets(3)) == 3
+
+    async def test_what_comes_from_the_peer_waits_for_the_new_port(self, bench: Bench) -> None:
+        bench.pump.wireguard_listens(bench.wireguard_port)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as moved:
+            moved.bind(("127.0.0.1", 0))
+            moved.settimeout(5)
+            bench.pump.wireguard_will_move(moved.getsockname()[1])
+            bench.pump.deliver(3, memoryview(b"abc"))
+            bench.pump.wireguard_has_moved(done=True)
+            bench.pump.release()
+            assert await asyncio.to_thread(moved.recv, 100) == b"abc"
+
+    async def test_a_move_that_fails_leaves_everything_as_it_was(self, bench: Bench) -> None:
+        bench.pump.wireguard_listens(bench.wireguard_port)
+        bench.pump.wireguard_will_move(bench.wireguard_port + 1)
+        bench.pump.deliver(3, memoryview(b"abc"))
+        bench.pump.wireguard_has_moved(done=False)
+        bench.pump.release()
+        assert await asyncio.to_thread(bench.wireguard.recv, 100) == b"abc"
+        bench.send(INITIATION)
+        assert await bench.packets(1) == [INITIATION]
+
+    async def test_late_packets_of_the_relay_come_in_batches_and_wireguard_is_pointed_back(
+        self, bench: Bench
+    ) -> None:
+        bench.pump.wireguard_listens(bench.wireguard_port)
+        batches = asyncio.Queue[None]()
+        bench.pump.batch(lambda: batches.put_nowait(None))
+        for number in range(5):
+            bench.pump.deliver(1, memoryview(b"%d" % number))
+        assert bench.pump.counters.to_wireguard_packets == 0
+        async with asyncio.timeout(5):
+            await batches.get()
+        got = [await asyncio.to_thread(bench.wireguard.recv, 100) for _ in range(5)]
+        assert got == [b"0", b"1", b"2", b"3", b"4"]
+        bench.pump.batch(None)
+        bench.pump.deliver(1, memoryview(b"5"))
+        assert bench.pump.counters.to_wireguard_packets == 6, "at once, as before"
+        assert batches.empty()

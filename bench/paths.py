@@ -1,0 +1,284 @@
+"""Paths: how soon a session answers and goes direct, what the switch costs, what each path carries.
+
+Real programs on the testbed. Rounds are interleaved; every comparison is a ratio within one round.
+Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bench.measure import cpu_s, interleave, ratio, require, spread
+from testbed.bed import Testbed
+from testbed.nat import NatKind
+from testbed.requirements import why_not
+from testbed.story import ECHO, IPERF, PLC, Story
+from testbed.topology import PlantSpec, TechSpec, Topology
+from testbed.waiting import until
+
+if TYPE_CHECKING:
+    from testbed.host import Host
+    from testbed.process import Process
+
+SITES = ("plant", "tech", "cloud")
+PACE = 1000
+AROUND_MS = 1000
+"""Packets sent so long before and after a switch are judged."""
+PLAIN_MTU = 1280
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """One press of Start; milliseconds."""
+
+    first_reply: float
+    direct: float
+    client_start: float
+    """Part of both: the client's program, from nothing to its first line of code."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Switch:
+    """One change of path under 1000 packets a second."""
+
+    lost: int
+    late: int
+    """Packets that came behind one sent later."""
+    bursts: int
+    """Runs of such packets."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Carried:
+    """One iperf3 run."""
+
+    mbit_s: float
+    our_cpu: float
+    """CPU-seconds of rcd and rcc per second."""
+
+
+class Bench:
+    """One bed and one story, with what is measured on it."""
+
+    def __init__(self, bed: Testbed) -> None:
+        self.bed = bed
+        self.story = Story(bed)
+        self.story.start_programs()
+        self.story.enrol_gateway()
+        self.story.enrol_technician()
+        self.story.turn_on()
+        self._delay: Process | None = None
+
+    def delay(self, rtt_ms: float) -> None:
+        """Between any two of plant, technician and cloud."""
+        internet = self.bed.host("internet")
+        if self._delay is not None:
+            self._delay.kill()
+            internet.run(["sh", "-c", "while ip rule del table 100; do :; done"])
+            self._delay = None
+        if rtt_ms:
+            self._delay = internet.tool("delay", str(rtt_ms / 2), *SITES)
+
+    def start(self, rtt_ms: float) -> Start:
+        self.delay(rtt_ms)
+        story = self.story
+        story.prepare(("udp", ECHO), ("tcp", ECHO), ("tcp", IPERF))
+        first_reply = story.start()
+        direct = story.wait_direct()
+        self.stop()
+        started = time.monotonic()
+        self.bed.host("technician").run([sys.executable, "-c", "import rcc.__main__"], check=True)
+        return Start(first_reply, direct, (time.monotonic() - started) * 1000)
+
+    def stop(self) -> None:
+        self.story.suite.disconnect()
+        self.story.client.wait(15)
+
+    def switch(self) -> Switch:
+        """From the relay to the direct path, with packets under way."""
+        story = self.story
+        self.bed.set_nat("plant_nat", NatKind.UDP_BLOCKED)
+        story.prepare(("udp", ECHO))
+        story.start()
+        details = story.settled_path()
+        pace = self.bed.host("technician").tool("pace", PLC, str(ECHO), str(PACE))
+        self.bed.set_nat("plant_nat", NatKind.PORT_PRESERVING)
+        until(lambda: story.path_details()["kind"] == "direct", 60, "the direct path")
+        switched_ms = float(story.path_details()["since_ms"])
+        time.sleep(AROUND_MS / 1000 + 0.5)
+        pace.stop(10)
+        paced = pace.wait_message("paced")
+        self.stop()
+        assert details["kind"] == "relay"
+        return judge(paced["sent_ms"], paced["came"], switched_ms)
+
+    def carried(self, kind: str, seconds: int) -> Carried:
+        technician, plc = self.bed.host("technician"), self.bed.host("plc")
+        server = plc.popen(["iperf3", "-s", "-1", "-p", str(IPERF)])
+        plc.wait_port(IPERF)
+        daemons = [
+            self.story.suite.processes[name].pid
+            for name in ("gateway:rcd", "technician:rcc")
+            if kind != "plain" and name in self.story.suite.processes
+        ]
+        before = cpu_s(*daemons)
+        target = PLC
+        done = technician.run(
+            ["iperf3", "-c", target, "-p", str(IPERF), "-t", str(seconds), "-J"],
+            timeout_s=seconds + 30,
+            check=True,
+        )
+        used = cpu_s(*daemons) - before
+        server.wait(10)
+        said = json.loads(done.stdout)
+        return Carried(said["end"]["sum_received"]["bits_per_second"] / 1e6, used / seconds)
+
+    def by(self, kind: str, seconds: int) -> Carried:
+        """Bring one kind of path up, measure it, take it down."""
+        if kind == "plain":
+            with_plain(self.bed.host("technician"), self.bed.host("gateway"))
+            try:
+                return self.carried(kind, seconds)
+            finally:
+                without_plain(self.bed.host("technician"), self.bed.host("gateway"))
+        blocked = NatKind.UDP_BLOCKED if kind == "relayed" else NatKind.PORT_PRESERVING
+        self.bed.set_nat("plant_nat", blocked)
+        self.story.prepare(("tcp", IPERF))
+        self.story.start()
+        wanted = "relay" if kind == "relayed" else "direct"
+        assert self.story.settled_path()["kind"] == wanted
+        result = self.carried(kind, seconds)
+        self.stop()
+        return result
+
+
+def judge(sent_ms: list[float], came: list[int], switched_ms: float) -> Switch:
+    """What became of the packets sent around the switch."""
+    around = {number for number, at in enumerate(sent_ms) if abs(at - switched_ms) <= AROUND_MS}
+    highest, late, bursts, was_late = -1, 0, 0, False
+    for number in came:
+        is_late = number < highest
+        if is_late and number in around:
+            late += 1
+            bursts += not was_late
+        was_late, highest = is_late, max(highest, number)
+    return Switch(len(around - set(came)), late, bursts)
+
+
+def with_plain(technician: Host, gateway: Host) -> None:
+    """WireGuard by hand between the same two hosts, by the WAN addresses, with the same MTU."""
+    keys = {}
+    for host in (technician, gateway):
+        private = host.run(["wg", "genkey"], check=True).stdout.strip()
+        public = host.run(["wg", "pubkey"], stdin=private, check=True).stdout.strip()
+        keys[host] = (private, public)
+    for host, own, peer, allowed in (
+        (technician, "10.99.0.1", gateway, f"10.99.0.2/32,{PLC}/32"),
+        (gateway, "10.99.0.2", technician, "10.99.0.1/32"),
+    ):
+        script = f"""
+        WG_PROCESS_FOREGROUND=0 wireguard-go plain0
+        echo {keys[host][0]} > /tmp/plain.key
+        wg set plain0 listen-port 51820 private-key /tmp/plain.key peer {keys[peer][1]} \
+          endpoint {peer.address}:51820 allowed-ips {allowed}
+        ip address add {own}/24 dev plain0
+        ip link set plain0 mtu {PLAIN_MTU} up
+        """
+        host.run(["sh", "-ec", script], check=True)
+    technician.run(["ip", "route", "add", PLC, "dev", "plain0"], check=True)
+    rules = (
+        "table ip plain { chain post { type nat hook postrouting priority srcnat; "
+        "oifname lan0 masquerade; } }"
+    )
+    gateway.run(["sh", "-ec", "echo 1 > /proc/sys/net/ipv4/ip_forward"], check=True)
+    gateway.run(["nft", rules], check=True)
+
+
+def without_plain(technician: Host, gateway: Host) -> None:
+    for host in (technician, gateway):
+        host.run(["ip", "link", "del", "plain0"], check=True)
+    gateway.run(["sh", "-ec", "echo 0 > /proc/sys/net/ipv4/ip_forward"], check=True)
+    gateway.run(["nft", "delete", "table", "ip", "plain"], check=True)
+
+
+def p95(values: list[float]) -> float:
+    return round(statistics.quantiles(values, n=20, method="inclusive")[-1], 1)
+
+
+def starts(rounds: int) -> dict[str, Any]:
+    with Testbed.build() as bed:
+        bench = Bench(bed)
+        bench.start(0)  # the first start of all pays for cold caches
+        found = interleave({f"{rtt}": partial(bench.start, rtt) for rtt in (0, 50)}, rounds)
+    return {
+        f"rtt_{rtt}_ms": {
+            field: {
+                "p95": p95([getattr(each, field) for each in results]),
+                **dataclasses.asdict(spread([getattr(each, field) for each in results], 1)),
+            }
+            for field in ("first_reply", "direct", "client_start")
+        }
+        for rtt, results in found.items()
+    }
+
+
+def switches(rounds: int) -> dict[str, Any]:
+    with Testbed.build() as bed:
+        bench = Bench(bed)
+        found = [bench.switch() for _ in range(rounds)]
+    return {
+        field: dataclasses.asdict(spread([getattr(each, field) for each in found], 1))
+        for field in ("lost", "late", "bursts")
+    }
+
+
+def throughput(rounds: int, seconds: int) -> dict[str, Any]:
+    topology = Topology(
+        plants=(PlantSpec(nat=NatKind.NONE),), technicians=(TechSpec(nat=NatKind.NONE),)
+    )
+    with Testbed.build(topology) as bed:
+        bench = Bench(bed)
+        kinds = ("plain", "direct", "relayed")
+        found = interleave({kind: partial(bench.by, kind, seconds) for kind in kinds}, rounds)
+    rates = {kind: [each.mbit_s for each in results] for kind, results in found.items()}
+    return {
+        "mbit_s": {kind: dataclasses.asdict(spread(each, 0)) for kind, each in rates.items()},
+        "direct_by_plain": dataclasses.asdict(ratio(rates["direct"], rates["plain"])),
+        "relayed_by_direct": dataclasses.asdict(ratio(rates["relayed"], rates["direct"])),
+        "our_cpu": {
+            kind: dataclasses.asdict(spread(each.our_cpu for each in found[kind]))
+            for kind in ("direct", "relayed")
+        },
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="paths", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10, help="of starts; others take fewer")
+    parser.add_argument("--seconds", type=int, default=3, help="per iperf3 run")
+    parser.add_argument("--only", choices=("starts", "switches", "throughput"))
+    arguments = parser.parse_args()
+    reason = why_not()
+    if reason is not None:
+        sys.stderr.write(f"paths: {reason}\n")
+        return 2
+    require("iperf3", "iperf3")
+    parts = {
+        "starts": lambda: starts(arguments.rounds),
+        "switches": lambda: switches(max(3, arguments.rounds // 2)),
+        "throughput": lambda: throughput(max(3, arguments.rounds // 2), arguments.seconds),
+    }
+    wanted = [arguments.only] if arguments.only else list(parts)
+    print(json.dumps({"paths": {name: parts[name]() for name in wanted}}, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
