@@ -69,7 +69,12 @@ class Process:
         """Signal the program itself. Does nothing when it has ended."""
         if self.popen.poll() is not None:
             return
-        os.kill(self.pid, number)
+        try:
+            os.kill(self.pid, number)
+        except BedError:
+            if self.popen.poll() is None:
+                raise
+            return  # it ended between the two looks
         if number == signal.SIGCONT:
             # nsenter stops along with its child and does not wake up with it.
             self.popen.send_signal(number)
