@@ -64,10 +64,11 @@ class Testbed:
     def host(self, name: str) -> Host:
         return self.hosts[name]
 
-    def set_nat(self, router: str, kind: NatKind) -> None:
-        """Make this router behave like that, from the next packet on."""
+    def set_nat(self, router: str, kind: NatKind, *, forget: bool = True) -> None:
+        """Make this router behave like that, from the next packet on, or the next flow."""
         self.hosts[router].run(["nft", "-f", "-"], stdin=nat.render(kind), check=True)
-        self.forget_flows(router)
+        if forget:
+            self.forget_flows(router)
 
     def forget_flows(self, router: str) -> None:
         """Drop the router's NAT bindings, as its restart would: flows go on under new ones."""
