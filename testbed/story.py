@@ -193,4 +193,5 @@ class Story:
 
     def _is_online(self) -> bool:
         listed = self.admin.get("/api/v1/gateways")["gateways"]
-        return any(each["id"] == self.gateway and each["online"] for each in listed)
+        # Linked is not enough: a start needs the switch, which is the first word on the link.
+        return any(each["id"] == self.gateway and each["access"] for each in listed)
