@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 TESTS  := $(VENV)/.installed-for-tests
 
-.PHONY: setup demo test test-slow test-kernel lint format lock clean screens bench-stund bench-paths bench-chain bench-relayd bench-controld
+.PHONY: setup demo test test-slow test-kernel lint format lock clean screens bench-stund bench-gate bench-paths bench-chain bench-relayd bench-controld
 
 setup: $(STAMP)
 
@@ -61,6 +61,9 @@ bench-controld: setup
 
 bench-paths: setup
 	$(PYTHON) -m bench.paths
+
+bench-gate: setup
+	$(PYTHON) -m bench.gate $(ROUNDS)
 
 bench-chain: setup
 	$(PYTHON) -m bench.chain
