@@ -69,7 +69,8 @@ class DoorPages:
     async def strength(self, request: web.Request) -> web.Response:
         """Judge while the first password is typed; afterwards nobody has a use for it."""
         if await self._site.door.generation() is not None:
-            raise web.HTTPNotFound
+            # The last key press may be asked about when the form has been sent already.
+            raise web.HTTPNoContent
         form = await guard.fields(request)
         return web.Response(text=(await asyncio.to_thread(judge, form.get("password", ""))).value)
 
