@@ -27,8 +27,9 @@ Keys = NDArray[np.uint64]
 class RateLimiter:
     """`per_s` requests a second for each source, `burst` at once.
 
-    `buckets` holds SLOTS numbers and may be shared between processes: two that update the same
-    bucket in the same instant can let one request too many pass, which is harmless.
+    `buckets` holds SLOTS numbers and may be shared between processes, without a lock: each of
+    two that judge the same source in the same instant can let a burst pass. From the next instant
+    on the bucket is right again, and nothing of that adds up.
     """
 
     def __init__(self, buckets: Buckets, *, per_s: float, burst: int, secret: bytes) -> None:
