@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 from rclib.runtime.errors import StartError
-from rclib.runtime.files import read_bounded, write_atomic
+from rclib.runtime.files import append_durably, read_bounded, write_atomic
 from rclib.wire.journal import GENESIS, JournalLine, decode_line, digest_of, encode_line, make_line
 
 if TYPE_CHECKING:
@@ -85,18 +84,7 @@ class _File:
             self._note(self.newest.event.seq, len(line) + 1)
 
     def append(self, seq: int, data: bytes) -> None:
-        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                # A full disk may take a part of the line; that part must not stay.
-                if os.write(fd, data) != len(data):
-                    raise OSError("the disk took only a part of the line")
-                os.fsync(fd)
-            except OSError:
-                os.ftruncate(fd, self.size)
-                raise
-        finally:
-            os.close(fd)
+        append_durably(self.path, data, self.size)
         self._note(seq, len(data))
 
     def lines_after(self, seq: int, max_bytes: int) -> tuple[bytes, ...]:

@@ -32,6 +32,25 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     _sync_directory(path.parent)
 
 
+def append_durably(path: Path, line: bytes, size: int) -> None:
+    """Add `line` to a file of `size` bytes, on disk when this returns; makes the file if need be.
+
+    Raises OSError, and then nothing of the line is there: a full disk may take a part of it, and
+    that part goes again. The caller is the file's only writer. Blocks for an fsync.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            if os.write(fd, line) != len(line):
+                raise OSError("the disk took only a part of the line")
+            os.fsync(fd)
+        except OSError:
+            os.ftruncate(fd, size)
+            raise
+    finally:
+        os.close(fd)
+
+
 def read_bounded(path: Path, limit: int) -> bytes:
     """Read a file of at most `limit` bytes; raises FileTooLargeError beyond, else OSError."""
     with path.open("rb") as file:

@@ -6,11 +6,10 @@ that one that was lost shows. The newest line always stays: it holds the number 
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 from rclib.runtime.errors import StartError
-from rclib.runtime.files import read_bounded, write_atomic
+from rclib.runtime.files import append_durably, read_bounded, write_atomic
 from rclib.wire.audit import MAX_BATCH, AuditAction, AuditEvent, decode_event, encode_event
 
 if TYPE_CHECKING:
@@ -57,18 +56,7 @@ class AuditSpool:
         line = encode_event(event) + b"\n"
         if self._size + len(line) > MAX_SPOOL_BYTES:
             raise SpoolFullError(f"{self._path} is full; bring the control plane back")
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                # A full disk may take a part of the line; that part must not stay.
-                if os.write(fd, line) != len(line):
-                    raise OSError("the disk took only a part of the line")
-                os.fsync(fd)
-            except OSError:
-                os.ftruncate(fd, self._size)
-                raise
-        finally:
-            os.close(fd)
+        append_durably(self._path, line, self._size)
         self._events.append(event)
         self._size += len(line)
         return event

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import resource
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rclib.runtime.errors import FileTooLargeError
-from rclib.runtime.files import read_bounded, write_atomic
+from rclib.runtime.files import append_durably, read_bounded, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,3 +108,23 @@ def test_a_file_is_read_whole_or_refused(
 def test_a_device_without_end_is_refused() -> None:
     with pytest.raises(FileTooLargeError):
         read_bounded(Path("/dev/zero"), 1000)
+
+
+class TestAppendDurably:
+    def test_lines_follow_each_other_in_a_file_only_its_owner_reads(self, tmp_path: Path) -> None:
+        path = tmp_path / "log"
+        append_durably(path, b"one\n", 0)
+        append_durably(path, b"two\n", 4)
+        assert path.read_bytes() == b"one\ntwo\n"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_of_a_line_the_disk_takes_a_part_of_nothing_stays(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "log"
+        append_durably(path, b"one\n", 0)
+        real_write = os.write
+        monkeypatch.setattr(os, "write", lambda fd, data: real_write(fd, data[:2]))
+        with pytest.raises(OSError, match="only a part"):
+            append_durably(path, b"two\n", 4)
+        assert path.read_bytes() == b"one\n"
