@@ -18,6 +18,7 @@ from ams.view import view_of
 from ams.visits import Notice
 from ams.website import LOGIN_PATH, actor
 from rclib.pages import guard
+from rclib.pages.chosen_language import PARAMETER
 from rclib.pages.language import LANGUAGES
 from rclib.runtime.clock import wall_ms
 from rclib.wire.access import AccessMode
@@ -235,5 +236,5 @@ def _hours(text: str) -> int:
 
 
 def _with_language(request: web.Request, path: str) -> str:
-    wanted = request.query.get("lang")
-    return f"{path}?lang={wanted}" if wanted in LANGUAGES else path
+    wanted = request.query.get(PARAMETER)
+    return f"{path}?{PARAMETER}={wanted}" if wanted in LANGUAGES else path

@@ -13,7 +13,7 @@ from ams.rcd_client import Rcd
 from ams.visits import Notice, Visit, Visits
 from ams.words import WORDS
 from rclib.pages import guard
-from rclib.pages.language import LANGUAGES, Language, choose
+from rclib.pages.chosen_language import language_of, remember_language
 from rclib.pages.templates import Templates
 from rclib.runtime.clock import boottime, wall_ms
 from rclib.runtime.net import parse_endpoint
@@ -21,10 +21,9 @@ from rclib.runtime.net import parse_endpoint
 if TYPE_CHECKING:
     from ams.config import AmsConfig
     from ams.metrics import Metrics
+    from rclib.pages.language import Language
     from rclib.runtime.logs import Logger
 
-LANGUAGE_COOKIE: Final = "lang"
-_LANGUAGE_S: Final = 365 * 24 * 3600
 LOGIN_PATH: Final = "/login"
 
 
@@ -97,12 +96,7 @@ class Website:
     # The page.
 
     def language(self, request: web.Request) -> Language:
-        return choose(
-            WORDS,
-            request.query.get("lang", ""),
-            request.cookies.get(LANGUAGE_COOKIE, ""),
-            request.headers.get("Accept-Language", ""),
-        )
+        return language_of(request, WORDS)
 
     def page(
         self, request: web.Request, template: str, *, status: int = 200, **values: object
@@ -121,15 +115,7 @@ class Website:
             },
         )
         response = web.Response(text=text, content_type="text/html", status=status)
-        if request.query.get("lang") in LANGUAGES:
-            response.set_cookie(
-                LANGUAGE_COOKIE,
-                language.code,
-                max_age=_LANGUAGE_S,
-                httponly=True,
-                secure=self._is_secure,
-                samesite="Strict",
-            )
+        remember_language(request, response, secure=self._is_secure)
         return response
 
     def error_page(

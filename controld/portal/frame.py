@@ -18,7 +18,7 @@ from controld.portal.words import WORDS
 from controld.roles import Action, Scope, scope_of
 from controld.store import StoreUnavailableError
 from rclib.pages import guard
-from rclib.pages.language import LANGUAGES, Language, choose
+from rclib.pages.chosen_language import language_of, remember_language
 from rclib.pages.templates import Templates
 from rclib.runtime.logs import RateLimitedLogger
 
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from controld.services import Services
+    from rclib.pages.language import Language
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-LANGUAGE_COOKIE: Final = "lang"
 LOGIN_PATH: Final = "/login"
 PASSWORD_PATH: Final = "/password"  # noqa: S105 - an address
 PAGE_FAILED: Final = "page_failed"
-_LANGUAGE_S: Final = 365 * 24 * 3600
 _MUST_CHANGE: Final = "password_change_required"
 
 
@@ -159,12 +158,9 @@ class Frame:
             lists = {key: tuple(str(each) for each in form.getall(key)) for key in form}
             if call.token and not is_own_form(call.token, fields.get(CSRF_FIELD, "")):
                 raise guard.ForeignFormError
-        visit = Visit(call, self._language(request), fields, lists)
+        visit = Visit(call, language_of(request, WORDS), fields, lists)
         response = await page.handle(self, visit)
-        if request.query.get("lang") in LANGUAGES:
-            response.set_cookie(
-                LANGUAGE_COOKIE, visit.language.code, max_age=_LANGUAGE_S, samesite="Lax"
-            )
+        remember_language(request, response, secure=self.cookie.is_secure)
         return response
 
     def _refused(self, request: web.Request, page: Page, exc: DomainError) -> web.StreamResponse:
@@ -172,7 +168,7 @@ class Frame:
             return to(LOGIN_PATH)
         if exc.code == _MUST_CHANGE:
             return to(PASSWORD_PATH)
-        language = self._language(request)
+        language = language_of(request, WORDS)
         named = language.name("refused", exc.code)
         sentence = exc.detail if named == exc.code else named
         return self._page(request, language, "error.html", STATUS[type(exc)], sentence=sentence)
@@ -196,7 +192,7 @@ class Frame:
         )
 
     def _error(self, request: web.Request, status: int, key: str, **values: object) -> web.Response:
-        language = self._language(request)
+        language = language_of(request, WORDS)
         sentence = language.say(key, **values)
         return self._page(request, language, "error.html", status, sentence=sentence)
 
@@ -222,15 +218,6 @@ class Frame:
             },
         )
         return web.Response(text=text, content_type="text/html", status=status)
-
-    @staticmethod
-    def _language(request: web.Request) -> Language:
-        return choose(
-            WORDS,
-            request.query.get("lang", ""),
-            request.cookies.get(LANGUAGE_COOKIE, ""),
-            request.headers.get("Accept-Language", ""),
-        )
 
 
 def to(path: str) -> web.Response:

@@ -27,7 +27,7 @@ class Cookie:
     """The login cookie; `is_secure` False is for a portal behind a TLS terminator."""
 
     def __init__(self, *, is_secure: bool) -> None:
-        self._is_secure = is_secure
+        self.is_secure = is_secure
         self._name = _SECURE_COOKIE if is_secure else _PLAIN_COOKIE
 
     def token(self, request: web.Request) -> str:
@@ -39,9 +39,7 @@ class Cookie:
 
     def set(self, response: web.StreamResponse, token: str) -> None:
         # Lax: a link in a mail leads to the page it names; forms carry a token besides.
-        response.set_cookie(
-            self._name, token, httponly=True, secure=self._is_secure, samesite="Lax"
-        )
+        response.set_cookie(self._name, token, httponly=True, secure=self.is_secure, samesite="Lax")
 
     def device(self, request: web.Request) -> str:
         """What an earlier login in this browser was given; see `LoginRequest.device`."""
@@ -53,12 +51,12 @@ class Cookie:
             device,
             max_age=DEVICE_MS // 1000,
             httponly=True,
-            secure=self._is_secure,
+            secure=self.is_secure,
             samesite="Strict",
         )
 
     def remove(self, response: web.StreamResponse) -> None:
-        response.del_cookie(self._name, httponly=True, secure=self._is_secure, samesite="Lax")
+        response.del_cookie(self._name, httponly=True, secure=self.is_secure, samesite="Lax")
 
 
 def csrf_of(token: str) -> str:
