@@ -24,8 +24,8 @@ from rcc.session import (
 from rclib.runtime.clock import boottime
 from rclib.tunnel.direct_path import PathSettings
 from rclib.tunnel.gate_client import GateClient, GateRefused, GateUnavailable
+from rclib.tunnel.own_addresses import NetworkWatch
 from rclib.tunnel.tunnel_end import TunnelEnd
-from rclib.tunnel.uplinks import NetworkWatch
 from rclib.wire.client import ClientState, ClientStatus
 from rclib.wire.control import (
     Body,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from rclib.tunnel.direct_path import PathSettings
 from rclib.tunnel.gate_client import GateRefused, GateUnavailable
+from rclib.tunnel.own_addresses import NetworkWatch
 from rclib.tunnel.tunnel_end import TunnelEnd
-from rclib.tunnel.uplinks import NetworkWatch
 from rclib.wire.gate import Open, allow
 from rclib.wire.identity import Side
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from rclib.runtime.clock import boottime, wall_ms
 from rclib.tunnel.gate_errors import GateRefused, GateUnavailable
 from rclib.tunnel.ice import IceAgent, IceFailedError, Pair
+from rclib.tunnel.own_addresses import read_own_addresses, source_towards
 from rclib.tunnel.path_policy import (
     Changed,
     CheckRelay,
@@ -26,7 +27,6 @@ from rclib.tunnel.path_policy import (
     StopIce,
     TakePort,
 )
-from rclib.tunnel.uplinks import read_uplinks, source_towards
 from rclib.wire.gate import UdpEndpoint
 from rclib.wire.identity import Side
 from rclib.wire.path_signal import (
@@ -301,7 +301,7 @@ class DirectPath:
         await self._close_ice()
         agent = self._agent = IceAgent(
             controlling=self._side is Side.TECHNICIAN,
-            uplinks=await asyncio.to_thread(read_uplinks),
+            own=await asyncio.to_thread(read_own_addresses),
             on_candidates=lambda found, last: self._learned(attempt, found, is_last=last),
             log=self._log,
         )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclib.runtime.logs import Logger
-    from rclib.tunnel.uplinks import Uplinks
+    from rclib.tunnel.own_addresses import OwnAddresses
     from rclib.wire.control import StunServer
 
 STUN_AGAIN_S: Final = 0.05
@@ -60,12 +60,12 @@ class IceAgent:
         self,
         *,
         controlling: bool,
-        uplinks: Uplinks,
+        own: OwnAddresses,
         on_candidates: Callable[[tuple[Candidate, ...], bool], None],
         log: Logger,
     ) -> None:
-        self._connection = _Connection(controlling, uplinks, log)
-        self._uplinks = uplinks
+        self._connection = _Connection(controlling, own, log)
+        self._own = own
         self._on_candidates = on_candidates
         self._log = log
         self._remote_ended = False
@@ -98,7 +98,7 @@ class IceAgent:
             except ValueError as exc:
                 self._log.info("ice_candidate_refused", reason=str(exc))
                 continue
-            if any(address in network for network in self._uplinks.elsewhere):
+            if any(address in network for network in self._own.elsewhere):
                 self._log.info("ice_candidate_refused", reason="it lies behind another interface")
                 continue
             await self._connection.add_remote_candidate(_theirs(candidate))
@@ -205,9 +205,9 @@ class _Protocol(ice.StunProtocol):
 class _Connection(aioice.Connection):
     """aioice with our addresses, our silence and without data."""
 
-    def __init__(self, controlling: bool, uplinks: Uplinks, log: Logger) -> None:  # noqa: FBT001
+    def __init__(self, controlling: bool, own: OwnAddresses, log: Logger) -> None:  # noqa: FBT001
         super().__init__(ice_controlling=controlling)
-        self._uplinks = uplinks
+        self._own = own
         self._log = log
         self._said_strange = False
         self._checks: dict[int, float] = {}
@@ -219,12 +219,12 @@ class _Connection(aioice.Connection):
     async def get_component_candidates(
         self,
         component: int,
-        addresses: list[str],  # noqa: ARG002 - aioice lists all interfaces; we only the uplinks
+        addresses: list[str],  # noqa: ARG002 - aioice lists all interfaces; we only the own
         timeout: int = 5,  # noqa: ARG002, ASYNC109 - STUN servers are asked apart
     ) -> list[aioice.Candidate]:
         loop = asyncio.get_running_loop()
         found = []
-        for address in self._uplinks.addresses[:MAX_ADDRESSES]:
+        for address in self._own.addresses[:MAX_ADDRESSES]:
             if address.is_loopback or address.is_link_local or address.is_multicast:
                 continue
             try:
@@ -251,7 +251,7 @@ class _Connection(aioice.Connection):
         self, message: stun.Message, addr: tuple[str, int], protocol: ice.StunProtocol
     ) -> None:
         address = ipaddress.ip_address(addr[0])
-        if not any(address in network for network in self._uplinks.elsewhere):
+        if not any(address in network for network in self._own.elsewhere):
             super().request_received(message, addr, protocol)
 
     def respond_error(

@@ -37,7 +37,7 @@ _MESSAGE_BYTES: Final = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class Uplinks:
+class OwnAddresses:
     """What leads out of this machine."""
 
     addresses: tuple[IPAddress, ...]
@@ -46,7 +46,7 @@ class Uplinks:
     """Networks of all other interfaces: no peer of ours is to be looked for there."""
 
 
-def read_uplinks() -> Uplinks:
+def read_own_addresses() -> OwnAddresses:
     """Read the present state; blocks for a millisecond."""
     sources = {address for version in _FAR if (address := source_towards(_FAR[version]))}
     addresses: list[IPAddress] = []
@@ -62,7 +62,7 @@ def read_uplinks() -> Uplinks:
             addresses += [each.ip for each in found if not each.is_link_local]
         else:
             elsewhere += [each.network for each in found]
-    return Uplinks(tuple(addresses), tuple(elsewhere))
+    return OwnAddresses(tuple(addresses), tuple(elsewhere))
 
 
 def source_towards(address: str) -> str | None:
@@ -81,7 +81,7 @@ class NetworkWatch:
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
-        self._uplinks = read_uplinks()
+        self._own = read_own_addresses()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE)
@@ -112,7 +112,7 @@ class NetworkWatch:
 
     def _compare(self) -> None:
         # A tunnel that comes or goes, ours or another, changes routes as well.
-        uplinks = read_uplinks()
-        if uplinks.addresses != self._uplinks.addresses:
-            self._uplinks = uplinks
+        own = read_own_addresses()
+        if own.addresses != self._own.addresses:
+            self._own = own
             self._on_change()

@@ -16,10 +16,10 @@ import picows
 from python_socks import ProxyError
 
 from rclib.runtime.clock import boottime
+from rclib.tunnel.own_addresses import source_towards
 from rclib.tunnel.relay_leg import LegState, RelayLegCore
 from rclib.tunnel.send_queue import SendQueue
 from rclib.tunnel.tcp_options import tune
-from rclib.tunnel.uplinks import source_towards
 from rclib.wire import relay
 from rclib.wire.errors import DecodeError
 from rclib.wire.relay import CloseReason

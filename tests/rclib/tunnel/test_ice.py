@@ -13,7 +13,7 @@ from aioice import stun
 
 from rclib.runtime.logs import get_logger
 from rclib.tunnel.ice import IceAgent, IceFailedError
-from rclib.tunnel.uplinks import Uplinks, read_uplinks
+from rclib.tunnel.own_addresses import OwnAddresses, read_own_addresses
 from rclib.wire.path_signal import Candidate, CandidateKind
 from testbed.bed import Testbed
 from testbed.requirements import why_not
@@ -43,10 +43,10 @@ def inside(host: Host, function: Callable[[], Coroutine[None, None, None]]) -> N
     host.run([sys.executable, "-W", "error", "-c", f"import asyncio, runpy; {run}"], check=True)
 
 
-def agent(*, controlling: bool, uplinks: Uplinks | None = None) -> IceAgent:
+def agent(*, controlling: bool, own: OwnAddresses | None = None) -> IceAgent:
     return IceAgent(
         controlling=controlling,
-        uplinks=uplinks or read_uplinks(),
+        own=own or read_own_addresses(),
         on_candidates=lambda _found, _last: None,
         log=get_logger("test"),
     )
@@ -103,9 +103,9 @@ LIES = [
 
 
 async def lies() -> None:
-    real = read_uplinks()
-    uplinks = Uplinks(real.addresses, (ipaddress.ip_network("10.7.7.0/24"),))
-    ours = agent(controlling=True, uplinks=uplinks)
+    real = read_own_addresses()
+    own = OwnAddresses(real.addresses, (ipaddress.ip_network("10.7.7.0/24"),))
+    ours = agent(controlling=True, own=own)
     await ours.gather()
     told = tuple(Candidate(CandidateKind.HOST, address, 4711, 1) for address in LIES)
     await ours.add_remote(told, is_last=True)
@@ -131,11 +131,11 @@ def test_what_is_no_uplink_is_not_offered(host: Host) -> None:
 
 
 async def only_the_uplink() -> None:
-    uplinks = read_uplinks()
-    assert "10.7.7.1" not in map(str, uplinks.addresses)
-    assert "100.64.0.1" not in map(str, uplinks.addresses)
-    assert ipaddress.ip_network("10.7.7.0/24") in uplinks.elsewhere
+    own = read_own_addresses()
+    assert "10.7.7.1" not in map(str, own.addresses)
+    assert "100.64.0.1" not in map(str, own.addresses)
+    assert ipaddress.ip_network("10.7.7.0/24") in own.elsewhere
     ours = agent(controlling=True)
     offered = {each.address for each in await ours.gather()}
-    assert offered == {"192.168.178.2", *(str(a) for a in uplinks.addresses if a.version == 6)}
+    assert offered == {"192.168.178.2", *(str(a) for a in own.addresses if a.version == 6)}
     await ours.close()
