@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rclib.runtime.logs import get_logger
+from rclib.runtime.secret import SecretStr
 from rclib.tunnel.control_link import ControlLink, LinkSettings
 from rclib.tunnel.enrolment import EnrolmentFailedError, enrol, load_or_make_identity
-from rclib.tunnel.uplink import Uplink
+from rclib.tunnel.uplink import Uplink, open_uplink
 from rclib.wire.access import AccessMode
 from rclib.wire.control import GatewayState, LinkRefusal
+from tests.connect_proxy import LOGIN, connect_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +72,30 @@ async def test_the_suites_own_end_enrols_and_links(world: World, tmp_path: Path)
     assert (shown["online"], shown["access"]) == (True, "on")
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_enrolment_and_link_go_through_a_proxy_that_wants_a_login(
+    world: World, tmp_path: Path
+) -> None:
+    server = f"https://localhost:{world.server.endpoint.port}"
+    identity = load_or_make_identity(tmp_path / "gateway")
+    created = await world.admin.ok("POST", "/gateways", {"name": "press 1"})
+    code = created["enrolment_code"]
+    ca = str(world.directory / "tls/ca.pem")
+    async with connect_proxy() as proxy:
+        refused = open_uplink(ca, proxy.url)
+        with pytest.raises(EnrolmentFailedError, match="407"):
+            await enrol(tmp_path / "gateway", identity, server, code, refused)
+        uplink = open_uplink(ca, proxy.url, SecretStr(LOGIN))
+        record = await enrol(tmp_path / "gateway", identity, server, code, uplink)
+        handler = Handler()
+        settings = LinkSettings(record, identity, uplink)
+        running = asyncio.create_task(ControlLink(settings, handler, get_logger("test")).run())
+        async with asyncio.timeout(10):
+            await handler.up.wait()
+        assert proxy.tunnels == [f"localhost:{world.server.endpoint.port}"] * 2
+        running.cancel()
+        await asyncio.wait([running])
 
 
 @pytest.mark.parametrize(
