@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from controld import (
     enrolment,
+    logins,
     reauth,
     store_attempts,
     store_audit,
@@ -14,7 +15,6 @@ from controld import (
 )
 from controld.api import Call, Open, Route
 from controld.api_types import LoginRequest, LoginResponse, PasswordRequest
-from controld.codes import new_token
 from controld.errors import ForbiddenError, InvalidError, UnauthenticatedError
 from controld.passwords import complaint
 from rclib.wire.audit import AuditAction
@@ -128,9 +128,6 @@ async def _sign_in(
     call: Call, user: User, attempt: Attempt, request: LoginRequest
 ) -> LoginResponse:
     services = call.services
-    token, times = new_token(), services.config.times
-    expires_ms = call.now_ms + times.api_token_s * 1000
-    device = request.device or new_token()
 
     def work(tx: Tx) -> LoginResponse | str:
         # Looked at again: checking the password took its time.
@@ -141,20 +138,8 @@ async def _sign_in(
         if complaint_:
             return complaint_
         store_attempts.succeed(tx, attempt)
-        store_attempts.remember_device(tx, user.id, device, call.now_ms)
-        idle_ms = times.login_idle_s * 1000
-        store_users.add_token(tx, user.id, token, call.now_ms, expires_ms, idle_ms)
-        entry = reauth.entry(call, user, AuditAction.LOGIN_SUCCEEDED)
-        store_audit.append(tx, entry, call.now_ms)
-        return LoginResponse(
-            token=token,
-            user=user.id,
-            role=current.role,
-            must_change_password=current.must_change_password,
-            expires_ms=expires_ms,
-            device=device,
-            failed_logins=store_users.take_failures(tx, user.id),
-        )
+        by = "password and code" if request.code else "password"
+        return logins.let_in(tx, call, current, by, request.device)
 
     answer = await services.store.write(work)
     if isinstance(answer, LoginResponse):

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from controld import cli_audit, cli_backup, store_attempts, store_audit, store_factors, store_users
+from controld import (
+    cli_audit,
+    cli_backup,
+    store_attempts,
+    store_audit,
+    store_factors,
+    store_passkeys,
+    store_users,
+)
 from controld.codes import new_password
 from controld.config import ControldConfig, RelayConfig
 from controld.initialise import CONFIG_NAME, Wanted, initialise, issue_certificate
@@ -84,12 +92,13 @@ def _reset_password(arguments: argparse.Namespace) -> int:
         store_attempts.forget(tx, store_users.name_key(user.name))
         store_attempts.forget_devices(tx, user.id)
         had_factor = store_factors.remove_totp(tx, user.id)
+        had_passkey = store_passkeys.remove_all(tx, user.id)
         entry = Entry(
             action=AuditAction.PASSWORD_CHANGED,
             organisation=user.organisation,
             actor=Actor("console", "controld users reset-password"),
             subject=user.id,
-            detail={"second_factor_removed": "yes" if had_factor else "no"},
+            detail={"second_factor_removed": "yes" if had_factor or had_passkey else "no"},
         )
         store_audit.append(tx, entry, wall_ms())
         return True

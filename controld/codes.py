@@ -45,7 +45,11 @@ def digest(text: str) -> bytes:
 
     A plain hash suffices: unlike passwords, codes have too much entropy to be searched.
     """
-    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+    return digest_of(text.encode(errors="surrogatepass"))
+
+
+def digest_of(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
 
 
 def _grouped(random: bytes) -> str:

@@ -15,6 +15,7 @@ from controld import (
     api_factors,
     api_login,
     api_openapi,
+    api_passkeys,
     api_policies,
     api_sessions,
     api_tokens,
@@ -61,6 +62,7 @@ LINK_PATH: Final = "/api/v1/link"
 _ROUTES: Final[tuple[Route, ...]] = (
     *api_login.ROUTES,
     *api_factors.ROUTES,
+    *api_passkeys.ROUTES,
     *api_users.ROUTES,
     *api_endpoints.ROUTES,
     *api_policies.ROUTES,

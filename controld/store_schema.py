@@ -97,6 +97,36 @@ totp_secrets: Final = Table(
     Column("confirmed_ms", BigInteger),
 )
 
+passkeys: Final = Table(
+    "passkeys",
+    metadata,
+    Column("credential_id", LargeBinary, primary_key=True),
+    Column("user", Text, ForeignKey("users.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Index("ix_passkeys_user", "user"),
+)
+
+spent_challenges: Final = Table(
+    "spent_challenges",
+    metadata,
+    Column("challenge_digest", LargeBinary, primary_key=True),
+    Column("expires_ms", BigInteger, nullable=False),
+    Index("ix_spent_challenges_expires_ms", "expires_ms"),
+)
+
+oidc_subjects: Final = Table(  # who a user is to a provider of identities; never by e-mail
+    "oidc_subjects",
+    metadata,
+    Column("issuer", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("user", Text, ForeignKey("users.id"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Index("ix_oidc_subjects_user", "user"),
+)
+
 recovery_codes: Final = Table(
     "recovery_codes",
     metadata,

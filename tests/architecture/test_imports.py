@@ -61,6 +61,7 @@ CONFINED = {
     "argon2": ("controld", "ams"),
     "asyncpg": ("controld",),
     "pyotp": ("controld",),
+    "webauthn": ("controld",),
 }
 
 

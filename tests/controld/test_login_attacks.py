@@ -214,6 +214,6 @@ async def _is_dead(api: Api) -> None:
         if route.needs.value == "anyone":
             continue
         path = route.path.removeprefix("/api/v1")
-        for name in ("gateway", "user", "session", "device", "client", "token"):
+        for name in ("gateway", "user", "session", "device", "client", "token", "passkey"):
             path = path.replace(f"{{{name}}}", "x")
         assert (await api(route.method, path)).status == 401, (route.method, path)

@@ -60,7 +60,13 @@ MATRIX = {
     "GET /events": "aaoa",
     "GET /audit": "a--a",
 }
-ANYONE = {"POST /enrol", "POST /login", "GET /openapi.json"}
+ANYONE = {
+    "POST /enrol",
+    "POST /login",
+    "POST /login/passkey",
+    "POST /login/passkey/options",
+    "GET /openapi.json",
+}
 SIGNED_IN = {
     "POST /password",
     "POST /logout",
@@ -71,6 +77,10 @@ SIGNED_IN = {
     "POST /account/totp",
     "POST /account/totp/confirm",
     "POST /account/totp/remove",
+    "GET /account/passkeys",
+    "POST /account/passkeys",
+    "POST /account/passkeys/options",
+    "POST /account/passkeys/{passkey}/remove",
 }
 ROLES = (Role.ADMINISTRATOR, Role.RC_ADMINISTRATOR, Role.RC_USER, Role.AUDITOR)
 PLAN: dict[str, Any] = {

@@ -189,6 +189,37 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("user", name=op.f("pk_totp_secrets")),
     )
     op.create_table(
+        "passkeys",
+        sa.Column("credential_id", sa.LargeBinary(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("sign_count", sa.BigInteger(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user"], ["users.id"], name=op.f("fk_passkeys_user")),
+        sa.PrimaryKeyConstraint("credential_id", name=op.f("pk_passkeys")),
+    )
+    op.create_index("ix_passkeys_user", "passkeys", ["user"], unique=False)
+    op.create_table(
+        "spent_challenges",
+        sa.Column("challenge_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("challenge_digest", name=op.f("pk_spent_challenges")),
+    )
+    op.create_index(
+        "ix_spent_challenges_expires_ms", "spent_challenges", ["expires_ms"], unique=False
+    )
+    op.create_table(
+        "oidc_subjects",
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user"], ["users.id"], name=op.f("fk_oidc_subjects_user")),
+        sa.PrimaryKeyConstraint("issuer", "subject", name=op.f("pk_oidc_subjects")),
+    )
+    op.create_index("ix_oidc_subjects_user", "oidc_subjects", ["user"], unique=False)
+    op.create_table(
         "recovery_codes",
         sa.Column("code_digest", sa.LargeBinary(), nullable=False),
         sa.Column("user", sa.Text(), nullable=False),
