@@ -28,7 +28,7 @@ class AmsConfig(Config, frozen=True, kw_only=True):
     key: str | None = None
     state_dir: str = "/var/lib/remoteconnect/ams"
     """The password's hash, the tries of the last hour, the page's own certificate."""
-    rcd_socket: str = "/run/remoteconnect/rcd.sock"
+    rcd_socket: str = "/run/remoteconnect/rcd/api.sock"
     status: StatusConfig = StatusConfig()
 
     def __post_init__(self) -> None:

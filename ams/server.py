@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,6 @@ from rclib.runtime.net import endpoint_of, parse_endpoint
 from rclib.runtime.tlsfiles import server_context
 
 if TYPE_CHECKING:
-    import asyncio
     import ssl
     from collections.abc import AsyncIterator
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _IDLE_S: Final = 15.0
 """Also the deadline of a request's headers."""
+_BEAT_S: Final = 5.0
+"""A quarter of WatchdogSec= in the unit."""
 
 
 async def run(config: AmsConfig, ctx: Context) -> None:
@@ -40,7 +42,16 @@ async def run(config: AmsConfig, ctx: Context) -> None:
     async with open_page(config, ctx) as endpoint:
         await ctx.serve_status(config.status)
         ctx.ready(f"page on {'http' if config.plain_http else 'https'}://{endpoint}/")
-        await ctx.stopping.wait()
+        await _beat(ctx)
+
+
+async def _beat(ctx: Context) -> None:
+    """Wait for the end. Requests share nothing but the loop: that it turns is the sign of life."""
+    while not ctx.stopping.is_set():
+        ctx.healthy()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BEAT_S):
+                await ctx.stopping.wait()
 
 
 @asynccontextmanager

@@ -91,7 +91,7 @@ async def run(config: ControldConfig, ctx: Context) -> None:
     async with open_server(config, ctx) as server:
         await ctx.serve_status(config.status)
         tasks = [
-            ctx.tasks.create_task(server.sweeper.run(ctx.healthy)),
+            ctx.tasks.create_task(server.sweeper.run(ctx.healthy, ctx.alive)),
             ctx.tasks.create_task(server.services.notary.run()),
         ]
         if config.syslog is not None:

@@ -57,14 +57,15 @@ class Sweeper:
             if session.state is SessionState.STARTING and session.client is not None:
                 await self._coordinator.end(session.id, EndReason.LEASE_ENDED, CONTROLD)
 
-    async def run(self, done: Callable[[], None]) -> None:
-        """Sweep for ever; `done` is called after each sweep that worked."""
+    async def run(self, done: Callable[[], None], hindered: Callable[[], None]) -> None:
+        """Sweep for ever and say after each sweep whether it worked or the store was away."""
         while True:
             try:
                 await self.sweep()
             except StoreUnavailableError as exc:
                 # Nothing is renewed meanwhile, so that what cannot be recorded comes to its end.
                 self._log.error(SWEEP_FAILED, once_per="store", reason=exc)
+                hindered()
             else:
                 done()
             await asyncio.sleep(SWEEP_S)

@@ -32,7 +32,7 @@ class RccConfig(Config, frozen=True, kw_only=True):
     """Identity, enrolment, known gateways."""
     socket: str = msgspec.field(default_factory=_socket)
     """For `rcc status` and `rcc disconnect`."""
-    gate_socket: str = "/run/remoteconnect/client-gate.sock"
+    gate_socket: str = "/run/remoteconnect/rcc-gate/gate.sock"
     ca_file: str | None = None
     """CA of controld and the relays; None: the system's."""
     proxy: str | None = None

@@ -20,11 +20,11 @@ class RcdConfig(Config, frozen=True, kw_only=True):
 
     state_dir: str = "/var/lib/remoteconnect/rcd"
     """Identity, enrolment, the switch, the audit spool."""
-    socket: str = "/run/remoteconnect/rcd.sock"
+    socket: str = "/run/remoteconnect/rcd/api.sock"
     """The local API."""
     socket_group: str | None = None
     """Group that may connect; the AMS page's account belongs to it."""
-    gate_socket: str = "/run/remoteconnect/gate.sock"
+    gate_socket: str = "/run/remoteconnect/rcd-gate/gate.sock"
     ca_file: str | None = None
     """CA of controld and the relays; None: the system's."""
     proxy: str | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from rclib.runtime.health import STALE_AFTER_S
 from rclib.runtime.logs import configure_logging
 from rclib.runtime.loop import new_event_loop
 from rclib.runtime.supervisor import Supervisor
@@ -32,7 +33,7 @@ def main() -> int:
         lambda ctx: _work(spec, ctx),
         config_dir=None,
         shutdown_deadline_s=STOP_DEADLINE_S,
-        stale_after_s=20,
+        stale_after_s=STALE_AFTER_S,
     )
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:

@@ -66,10 +66,11 @@ def unshare_init() -> list[str]:
     return ["unshare", *user, *world]
 
 
-def child_of(process: subprocess.Popen[str]) -> int | None:
-    """The program behind nsenter or unshare, which fork to enter a PID namespace."""
+def child_of(process: subprocess.Popen[str] | int) -> int | None:
+    """The program behind nsenter or unshare (or its pid), which fork to enter a PID namespace."""
+    pid = process if isinstance(process, int) else process.pid
     try:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except FileNotFoundError:
         return None
     return int(children.split()[0]) if children else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.api_client import ApiClient
@@ -17,7 +18,6 @@ from testbed.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from testbed.bed import Testbed
     from testbed.host import Host
@@ -122,7 +122,8 @@ class Suite:
     def start_gateway(self, name: str = "gateway", settings: str = "") -> None:
         """rcd-gate, rcd and ams, as delivered: not enrolled, OFF. `settings` are rcd's."""
         gateway = self.bed.host(name)
-        gateway.run(["mkdir", "-p", "/run/remoteconnect"], check=True)
+        run = Path("/run/remoteconnect")
+        gateway.run(["mkdir", "-p", run / "rcd", run / "rcd-gate"], check=True)
         self.start_gate(name)
         self.start_rcd(name, settings)
         ams = AMS_TOML.format(port=AMS_PORT, state=self.bed.directory / f"{name}-ams")
@@ -145,7 +146,7 @@ class Suite:
     def start_technician(self, name: str = "technician") -> None:
         """rcc-gate, installed once."""
         technician = self.bed.host(name)
-        technician.run(["mkdir", "-p", "/run/remoteconnect"], check=True)
+        technician.run(["mkdir", "-p", "/run/remoteconnect/rcc-gate"], check=True)
         gate = self._config(f"{name}-gate", CLIENT_GATE_TOML)
         self._start(technician, "rcc.gate", "--config", str(gate), wait="service_ready")
 

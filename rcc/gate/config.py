@@ -17,7 +17,7 @@ DEFAULT_PATH: Final = Path("/etc/remoteconnect/client-gate.toml")
 class RccGateConfig(GateConfig, frozen=True, kw_only=True):
     """What the client's privileged half may do; `allowed_users` are the technicians."""
 
-    socket: str = "/run/remoteconnect/client-gate.sock"
+    socket: str = "/run/remoteconnect/rcc-gate/gate.sock"
     own_networks: tuple[str, ...] = ()
     """Networks that are never led into a tunnel, besides those this computer is seen to be in: the
     company's, behind its router. A device with such an address is reached by its virtual one."""

@@ -18,7 +18,7 @@ DEFAULT_PATH: Final = Path("/etc/remoteconnect/gate.toml")
 class RcdGateConfig(GateConfig, frozen=True, kw_only=True):
     """What the gateway's privileged half may do."""
 
-    socket: str = "/run/remoteconnect/gate.sock"
+    socket: str = "/run/remoteconnect/rcd-gate/gate.sock"
     allowed_users: tuple[str, ...] = ("rcd",)
     plant_networks: tuple[str, ...]
     """Networks with machines that may be released. Everything else is out of reach."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rclib.runtime import notify
 from rclib.runtime.clock import boottime
-from rclib.runtime.health import Health
+from rclib.runtime.health import STALE_AFTER_S, Health
 from rclib.runtime.http_status import StatusConfig, serve_status
 from rclib.runtime.logs import Logger, RateLimitedLogger, get_logger
 from rclib.runtime.metrics import new_registry
@@ -41,7 +41,7 @@ class Context:
     config_dir: Path | None = None
     """Where relative file names of the configuration start; None: the working directory."""
     notifier: notify.Notifier = field(default_factory=lambda: notify.Notifier(None))
-    health: Health = field(default_factory=lambda: Health(stale_after_s=20))
+    health: Health = field(default_factory=lambda: Health(STALE_AFTER_S))
     cleanup: AsyncExitStack = field(default_factory=AsyncExitStack)
     """Undone in reverse order after the service has returned and its tasks have ended."""
     _faults: RateLimitedLogger = field(init=False)
@@ -68,6 +68,13 @@ class Context:
         calls this beside a hanging task would hide what the watchdog is there to find.
         """
         self.health.reported_at = boottime()
+        self.alive()
+
+    def alive(self) -> None:
+        """Feed the watchdog alone: the work is hindered, and no restart would be the cure.
+
+        /healthz goes on to say for how long there has been none.
+        """
         self._notify(notify.WATCHDOG)
 
     async def serve_status(self, config: StatusConfig) -> Endpoint | None:
@@ -99,7 +106,7 @@ async def open_context(
     *,
     config_dir: Path | None = None,
     notifier: notify.Notifier | None = None,
-    stale_after_s: float = 20,
+    stale_after_s: float = STALE_AFTER_S,
 ) -> AsyncIterator[Context]:
     """Surround a service: `run_service` does, and so does a test of one.
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+STALE_AFTER_S: Final = 20.0
+"""How long a report counts: WatchdogSec= of the units."""
 
 
 class HealthState(StrEnum):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from rclib.runtime.config import C, has_defaults, load_config, render_config
 from rclib.runtime.context import Context, open_context
 from rclib.runtime.errors import ConfigError, OperatorError, StartError
+from rclib.runtime.health import STALE_AFTER_S
 from rclib.runtime.logs import LEVELS, configure_logging
 from rclib.runtime.loop import new_event_loop
 from rclib.runtime.supervisor import EXIT_OK, Supervisor, tell_operator
@@ -48,8 +49,8 @@ class Service(Generic[C]):
     apply_arguments: Callable[[C, argparse.Namespace], C] | None = None
     """Returns the configuration with what the command line overrides; ValueError is shown."""
     shutdown_deadline_s: float = 10
-    stale_after_s: float = 20
-    """For /healthz: how long the last `healthy()` counts; as WatchdogSec= of the unit."""
+    stale_after_s: float = STALE_AFTER_S
+    """For /healthz: how long the last `healthy()` counts."""
 
 
 def run_service(service: Service[C], argv: Sequence[str] | None = None) -> int:

@@ -82,6 +82,15 @@ class TestAnnouncements:
 
             assert ctx.health.reported_at is None
 
+    async def test_hindered_work_feeds_the_watchdog_and_still_grows_stale(
+        self, manager: socket.socket
+    ) -> None:
+        async with open_context("mini", notifier=Notifier(manager.getsockname())) as ctx:
+            ctx.alive()
+
+            assert manager.recv(1000) == b"WATCHDOG=1"
+            assert ctx.health.reported_at is None
+
     async def test_a_manager_out_of_reach_is_logged_once(
         self, tmp_path: Path, log_lines: LogLines
     ) -> None:

@@ -1,0 +1,141 @@
+"""T28 watchdog: what hangs is started anew, what keeps ending stays down, and the gate then shut.
+
+By systemd itself, with the units as they are shipped.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from rclib.runtime.health import STALE_AFTER_S
+from rclib.tunnel.gate_client import GateClient
+from rclib.wire.gate import Allow, Open
+from rclib.wire.ids import SessionId, TunnelKey
+from rclib.wire.session import Protocol
+from testbed.waiting import SLOWNESS, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testbed.service_manager import ServiceManager
+
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
+
+DAEMONS: Final = ("controld", "relayd", "stund", "rcd-gate", "rcd", "ams", "rcc-gate")
+START_S: Final = 30.0
+WATCHDOG_S: Final = int(STALE_AFTER_S)
+RESTART_S: Final = 5.0
+"""Allowed on top of WatchdogSec=."""
+GIVEN_UP: Final = {"NRestarts": "5", "Result": "exit-code", "ActiveState": "failed"}
+"""After StartLimitBurst= starts, in the order in which systemd lists."""
+HANG: Final = signal.SIGUSR1
+"""What testbed.service_manager's programs take as a call that never returns."""
+GATE_TOML: Final = "/etc/remoteconnect/gate.toml"
+GATE_SOCKET: Final = "run/remoteconnect/rcd-gate/gate.sock"
+OPENED: Final = Open(
+    SessionId(f"ses_{'a' * 16}"),
+    TunnelKey(bytes(32)),
+    "100.64.9.1",
+    "100.64.9.2",
+    9,
+    (Allow("192.168.1.10", Protocol.TCP, 502),),
+    1280,
+)
+
+
+@pytest.fixture
+def running(manager: ServiceManager) -> Iterator[ServiceManager]:
+    """All seven services."""
+    manager.start(*DAEMONS)
+    yield manager
+    manager.systemctl("stop", *DAEMONS)
+    manager.systemctl("reset-failed", *DAEMONS, check=False)
+
+
+def fed_at(manager: ServiceManager) -> dict[str, float]:
+    """When each daemon last gave a sign of life, in seconds of CLOCK_MONOTONIC; 0: never."""
+    shown = manager.show_all(DAEMONS, "WatchdogTimestampMonotonic")
+    return {each: int(found["WatchdogTimestampMonotonic"]) / 1e6 for each, found in shown.items()}
+
+
+def leftovers(manager: ServiceManager, interface: str) -> list[str]:
+    """What of an open session is there: rules, interface, forwarding."""
+    links = manager.run("ip", "-o", "link").stdout
+    forwarding = manager.run("cat", "/proc/sys/net/ipv4/conf/lan0/forwarding").stdout
+    found = {
+        "rules": "rcd_gate" in manager.run("nft", "list", "tables").stdout,
+        "interface": interface in links,
+        "forwarding": forwarding.strip() != "0",
+    }
+    return [name for name, is_there in found.items() if is_there]
+
+
+def assert_restarted_in_time(manager: ServiceManager, signalled_at: float) -> None:
+    """All at once, since each takes its whole WatchdogSec=; `signalled_at` as CLOCK_MONOTONIC."""
+
+    def started_anew() -> dict[str, float] | None:
+        names = ("NRestarts", "ActiveState", "ExecMainStartTimestampMonotonic")
+        shown = manager.show_all(DAEMONS, *names)
+        if any(each["ActiveState"] != "active" for each in shown.values()):
+            return None
+        if any(each["NRestarts"] == "0" for each in shown.values()):
+            return None
+        return {each: int(found[names[-1]]) / 1e6 - signalled_at for each, found in shown.items()}
+
+    after_s = until(started_anew, WATCHDOG_S + START_S, "all daemons to be started anew")
+    assert max(after_s.values()) <= (WATCHDOG_S + RESTART_S) * SLOWNESS, after_s
+    for each in DAEMONS:
+        assert "Watchdog timeout" in manager.journal(each)
+
+
+def test_each_daemon_starts_as_shipped_and_feeds_its_watchdog_twice_per_period(
+    running: ServiceManager,
+) -> None:
+    names = ("Restart", "StartLimitBurst", "StartLimitIntervalUSec", "WatchdogUSec")
+    wanted = dict(zip(names, ("always", "5", "1min", f"{WATCHDOG_S}s"), strict=True))
+    assert running.show_all(DAEMONS, *names) == dict.fromkeys(DAEMONS, wanted)
+    first = fed_at(running)
+    longest = dict.fromkeys(DAEMONS, 0.0)
+
+    def all_fed_again() -> bool:
+        fed, now = fed_at(running), time.monotonic()
+        for each in DAEMONS:
+            longest[each] = max(longest[each], now - fed[each])
+        return all(fed[each] > first[each] > 0 for each in DAEMONS)
+
+    until(all_fed_again, WATCHDOG_S / 2, "all daemons to feed their watchdogs")
+    assert max(longest.values()) <= WATCHDOG_S / 2 * SLOWNESS, longest
+
+
+@pytest.mark.slow
+def test_a_stopped_process_is_started_anew(running: ServiceManager) -> None:
+    running.systemctl("kill", "--kill-who=main", "--signal=SIGSTOP", *DAEMONS)
+    assert_restarted_in_time(running, time.monotonic())
+
+
+@pytest.mark.slow
+def test_a_loop_that_hangs_in_one_call_is_started_anew(running: ServiceManager) -> None:
+    running.systemctl("kill", "--kill-who=main", f"--signal={HANG.name}", *DAEMONS)
+    assert_restarted_in_time(running, time.monotonic())
+
+
+async def test_a_gate_that_keeps_ending_stays_down_and_shut(manager: ServiceManager) -> None:
+    """An open session, then a crash and a configuration with which no start works."""
+    manager.start("rcd-gate")
+    good = manager.read(GATE_TOML)
+    try:
+        async with await GateClient.connect(manager.root / GATE_SOCKET) as gate:
+            await gate.prepare(OPENED.session)
+            interface = (await gate.open(OPENED)).interface
+            assert leftovers(manager, interface) == ["rules", "interface", "forwarding"]
+            manager.write(GATE_TOML, "no_such_key = 1\n")
+            manager.systemctl("kill", "--signal=SIGKILL", "--kill-who=main", "rcd-gate")
+        until(lambda: manager.show("rcd-gate", *GIVEN_UP) == GIVEN_UP, START_S, "the last start")
+        assert leftovers(manager, interface) == []
+    finally:
+        manager.write(GATE_TOML, good)
+        manager.systemctl("reset-failed", "rcd-gate")
