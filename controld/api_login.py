@@ -134,7 +134,7 @@ async def _sign_in(
         current = store_users.get_user(tx, user.id)
         if current.disabled or current.password_hash != user.password_hash:
             return "login_failed"
-        complaint_ = _second_factor(tx, call, current, request.code)
+        complaint_ = second_factor_complaint(tx, call, current, request.code)
         if complaint_:
             return complaint_
         store_attempts.succeed(tx, attempt)
@@ -149,7 +149,7 @@ async def _sign_in(
     raise UnauthenticatedError(answer, _REFUSED[answer])
 
 
-def _second_factor(tx: Tx, call: Call, user: User, code: str) -> str:
+def second_factor_complaint(tx: Tx, call: Call, user: User, code: str) -> str:
     """What is wrong with the second factor; empty where it is right, or none is needed."""
     if not store_factors.has_totp(tx, user.id):
         return ""

@@ -168,12 +168,7 @@ def _site(call: Call) -> Site:
     host = services.config.host
     if ":" in host or host.replace(".", "").isdigit():
         raise InvalidError("no_passkeys", "passkeys need a host name; this host is an address")
-    scheme, usual = ("http", 80) if services.config.insecure_http else ("https", 443)
-    port = services.public_port
-    if services.config.insecure_http and services.config.public_port is not None:
-        scheme, usual = "https", 443  # behind a TLS proxy
-    origin = f"{scheme}://{host}" + ("" if port == usual else f":{port}")
-    return Site(host, origin)
+    return Site(host, services.origin)
 
 
 def _answer(call: Call, text: str, purpose: str) -> Answer | None:

@@ -16,6 +16,7 @@ from controld import (
     store_audit,
     store_factors,
     store_passkeys,
+    store_subjects,
     store_users,
 )
 from controld.codes import new_password
@@ -93,12 +94,16 @@ def _reset_password(arguments: argparse.Namespace) -> int:
         store_attempts.forget_devices(tx, user.id)
         had_factor = store_factors.remove_totp(tx, user.id)
         had_passkey = store_passkeys.remove_all(tx, user.id)
+        had_link = store_subjects.remove_all(tx, user.id)
         entry = Entry(
             action=AuditAction.PASSWORD_CHANGED,
             organisation=user.organisation,
             actor=Actor("console", "controld users reset-password"),
             subject=user.id,
-            detail={"second_factor_removed": "yes" if had_factor or had_passkey else "no"},
+            detail={
+                "second_factor_removed": "yes" if had_factor or had_passkey else "no",
+                "provider_removed": "yes" if had_link else "no",
+            },
         )
         store_audit.append(tx, entry, wall_ms())
         return True

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from controld.oidc_url import is_safe_url
 from controld.store_url import Database, parse_database
 from rclib.runtime.config import Config
 from rclib.runtime.http_status import StatusConfig
@@ -68,6 +69,25 @@ class SyslogConfig(Config, frozen=True, kw_only=True):
             raise ValueError(f"{self.target!r} is not tcp://HOST:PORT or tls://HOST:PORT")
 
 
+class ProviderConfig(Config, frozen=True, kw_only=True):
+    """A provider of identities (OpenID Connect) that linked users may log in with."""
+
+    id: Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9-]{1,40}\Z")]
+    """Stands in the address that is registered there: https://HOST/login/with/ID/back."""
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
+    """As people know it."""
+    issuer: Annotated[str, msgspec.Meta(max_length=255)]
+    client_id: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    client_secret: SecretStr | None = None
+    """None for a public client: then PKCE alone ties the code to us."""
+    ca_file: Path | None = None
+    """Who vouches for the provider; the system's authorities otherwise."""
+
+    def __post_init__(self) -> None:
+        if not is_safe_url(self.issuer):
+            raise ValueError(f"provider {self.id}: the issuer begins with https://")
+
+
 class LimitsConfig(Config, frozen=True, kw_only=True):
     """What one user may hold at once; a gateway's limits stand in its policy."""
 
@@ -102,6 +122,7 @@ class ControldConfig(Config, frozen=True, kw_only=True):
     syslog: SyslogConfig | None = None
     limits: LimitsConfig = LimitsConfig()
     status: StatusConfig = StatusConfig()
+    providers: tuple[ProviderConfig, ...] = ()
 
     def __post_init__(self) -> None:
         parse_database(self.database, self.database_password, Path())
@@ -114,6 +135,10 @@ class ControldConfig(Config, frozen=True, kw_only=True):
         names = [relay.id for relay in self.relays]
         if len(set(names)) != len(names):
             raise ValueError("two relays have the same id; relays tell each other apart by it")
+        for what in ("id", "issuer"):
+            values = [getattr(provider, what) for provider in self.providers]
+            if len(set(values)) != len(values):
+                raise ValueError(f"two providers have the same {what}")
 
     @property
     def own_hosts(self) -> frozenset[str]:

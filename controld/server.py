@@ -17,6 +17,7 @@ from controld import (
     api_openapi,
     api_passkeys,
     api_policies,
+    api_providers,
     api_sessions,
     api_tokens,
     api_users,
@@ -30,8 +31,16 @@ from controld.coordinator import Coordinator
 from controld.link_hub import Hub
 from controld.link_server import LinkServer
 from controld.metrics import Metrics
+from controld.oidc_client import Providers
 from controld.passwords import Passwords
-from controld.portal import account_pages, gateway_pages, people_pages, session_pages
+from controld.portal import (
+    account_pages,
+    gateway_pages,
+    people_pages,
+    provider_pages,
+    session_pages,
+    sign_in_pages,
+)
 from controld.portal.frame import Frame, Page
 from controld.recorder import Recorder
 from controld.sealing import Sealer
@@ -57,12 +66,15 @@ PAGES: Final[tuple[Page, ...]] = (
     *session_pages.PAGES,
     *people_pages.PAGES,
     *account_pages.PAGES,
+    *provider_pages.PAGES,
+    *sign_in_pages.PAGES,
 )
 LINK_PATH: Final = "/api/v1/link"
 _ROUTES: Final[tuple[Route, ...]] = (
     *api_login.ROUTES,
     *api_factors.ROUTES,
     *api_passkeys.ROUTES,
+    *api_providers.ROUTES,
     *api_users.ROUTES,
     *api_endpoints.ROUTES,
     *api_policies.ROUTES,
@@ -123,6 +135,8 @@ async def open_server(
         log_key = load_log_key(config.audit_key)
         store = await Store.open(config.database_in(base))
         undo.push_async_callback(store.close)
+        providers = Providers(config.providers, base, now_ms, ctx.log)
+        undo.push_async_callback(providers.close)
         recorder = Recorder(store)
         undo.push_async_callback(recorder.close)
         hub = Hub(now_ms, ctx.log)
@@ -140,6 +154,7 @@ async def open_server(
             notary=notary,
             passwords=passwords or Passwords(),
             sealer=Sealer(config.audit_key.reveal()),
+            providers=providers,
             metrics=metrics,
             now_ms=now_ms,
             log=ctx.log,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from controld.coordinator import Coordinator
     from controld.link_hub import Hub
     from controld.metrics import Metrics
+    from controld.oidc_client import Providers
     from controld.passwords import Passwords
     from controld.recorder import Recorder
     from controld.sealing import Sealer
@@ -34,6 +35,7 @@ class Services:
     notary: Notary
     passwords: Passwords
     sealer: Sealer
+    providers: Providers
     metrics: Metrics
     now_ms: Callable[[], int]
     log: Logger
@@ -42,3 +44,13 @@ class Services:
     """Readers of live state."""
     public_port: int = 0
     """The port in remoteconnect: links; known once the socket is bound."""
+
+    @property
+    def origin(self) -> str:
+        """What a browser shows for the portal: scheme, host, and the port if it is not usual."""
+        config = self.config
+        is_plain = config.insecure_http and config.public_port is None  # else behind a TLS proxy
+        scheme, usual = ("http", 80) if is_plain else ("https", 443)
+        port = "" if self.public_port == usual else f":{self.public_port}"
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        return f"{scheme}://{host}{port}"

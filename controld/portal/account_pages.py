@@ -5,19 +5,22 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from controld import api_endpoints, api_login
+from controld import api_endpoints, api_login, api_passkeys
 from controld.api import Open
+from controld.api_passkeys import PasskeyLogin
 from controld.api_types import LoginRequest, NameRequest, PasswordRequest
 from controld.errors import DomainError
-from controld.portal.frame import LOGIN_PATH, PASSWORD_PATH, Frame, Page, Visit, to
+from controld.portal.frame import LOGIN_PATH, PASSWORD_PATH, Frame, Page, Visit, to, why
 from controld.roles import Action
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from controld.api_types import LoginResponse
+
 
 async def show_login(frame: Frame, visit: Visit) -> web.Response:
-    return frame.show(visit, "login.html")
+    return login_page(frame, visit)
 
 
 async def login(frame: Frame, visit: Visit) -> web.Response:
@@ -30,11 +33,33 @@ async def login(frame: Frame, visit: Visit) -> web.Response:
     try:
         answer = await api_login.login(visit.with_body(LoginRequest, fields))
     except DomainError as exc:
-        notice = visit.language.name("refused", exc.code)
-        return frame.show(visit, "login.html", status=HTTPStatus.FORBIDDEN, notice=notice)
+        return login_page(frame, visit, exc)
+    return let_in(frame, answer)
+
+
+async def login_with_passkey(frame: Frame, visit: Visit) -> web.Response:
+    fields = {"credential": visit.fields.get("credential", "")}
+    try:
+        answer = await api_passkeys.login(visit.with_body(PasskeyLogin, fields))
+    except DomainError as exc:
+        return login_page(frame, visit, exc)
+    return let_in(frame, answer)
+
+
+def login_page(frame: Frame, visit: Visit, refused: DomainError | None = None) -> web.Response:
+    """All ways in; `refused` is why the last one tried did not open."""
+    notice = why(visit.language, refused) if refused else None
+    status = HTTPStatus.FORBIDDEN if refused else HTTPStatus.OK
+    providers = frame.services.config.providers
+    return frame.show(visit, "login.html", status=status, notice=notice, providers=providers)
+
+
+def let_in(frame: Frame, answer: LoginResponse) -> web.Response:
+    """Give the browser its login, whatever proved it."""
     response = to(PASSWORD_PATH if answer.must_change_password else "/")
     frame.cookie.set(response, answer.token)
     frame.cookie.set_device(response, answer.device)
+    frame.cookie.remove_way_in(response)
     return response
 
 
@@ -59,7 +84,8 @@ async def change_password(frame: Frame, visit: Visit) -> web.Response:
     try:
         await api_login.change_password(visit.with_body(PasswordRequest, wanted))
     except DomainError as exc:
-        return _not_changed(frame, visit, exc)
+        notice = why(visit.language, exc)
+        return frame.show(visit, "password.html", status=HTTPStatus.BAD_REQUEST, notice=notice)
     try:
         again = {"name": visit.call.user.name, "password": wanted["new"]}
         answer = await api_login.login(visit.with_body(LoginRequest, again))
@@ -68,12 +94,6 @@ async def change_password(frame: Frame, visit: Visit) -> web.Response:
     response = to("/")
     frame.cookie.set(response, answer.token)
     return response
-
-
-def _not_changed(frame: Frame, visit: Visit, exc: DomainError) -> web.Response:
-    named = visit.language.name("refused", exc.code)
-    notice = exc.detail if named == exc.code else named
-    return frame.show(visit, "password.html", status=HTTPStatus.BAD_REQUEST, notice=notice)
 
 
 async def computers(frame: Frame, visit: Visit) -> web.Response:
@@ -99,6 +119,7 @@ async def add_computer(frame: Frame, visit: Visit) -> web.Response:
 PAGES = (
     Page("GET", LOGIN_PATH, Open.ANYONE, show_login),
     Page("POST", LOGIN_PATH, Open.ANYONE, login),
+    Page("POST", f"{LOGIN_PATH}/passkey", Open.ANYONE, login_with_passkey),
     Page("POST", "/logout", Open.SIGNED_IN, logout),
     Page("GET", PASSWORD_PATH, Open.SIGNED_IN, show_password),
     Page("POST", PASSWORD_PATH, Open.SIGNED_IN, change_password),

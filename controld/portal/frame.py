@@ -169,8 +169,7 @@ class Frame:
         if exc.code == _MUST_CHANGE:
             return to(PASSWORD_PATH)
         language = language_of(request, WORDS)
-        named = language.name("refused", exc.code)
-        sentence = exc.detail if named == exc.code else named
+        sentence = why(language, exc)
         return self._page(request, language, "error.html", STATUS[type(exc)], sentence=sentence)
 
     # Making pages.
@@ -218,6 +217,12 @@ class Frame:
             },
         )
         return web.Response(text=text, content_type="text/html", status=status)
+
+
+def why(language: Language, exc: DomainError) -> str:
+    """What was refused, in the visitor's language where there is a sentence for it."""
+    named = language.name("refused", exc.code)
+    return exc.detail if named == exc.code else named
 
 
 def to(path: str) -> web.Response:

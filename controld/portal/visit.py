@@ -55,6 +55,21 @@ class Cookie:
             samesite="Strict",
         )
 
+    def way_in(self, request: web.Request) -> str:
+        """What this browser keeps, sealed, while its login takes more than one request."""
+        return request.cookies.get(f"{self._name}-way-in", "")[:4000]
+
+    def set_way_in(self, response: web.StreamResponse, sealed: str) -> None:
+        # Lax: the provider of identities leads the browser back here.
+        response.set_cookie(
+            f"{self._name}-way-in", sealed, httponly=True, secure=self.is_secure, samesite="Lax"
+        )
+
+    def remove_way_in(self, response: web.StreamResponse) -> None:
+        response.del_cookie(
+            f"{self._name}-way-in", httponly=True, secure=self.is_secure, samesite="Lax"
+        )
+
     def remove(self, response: web.StreamResponse) -> None:
         response.del_cookie(self._name, httponly=True, secure=self.is_secure, samesite="Lax")
 

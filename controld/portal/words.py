@@ -26,6 +26,13 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Code der Authenticator-App oder Wiederherstellungscode (falls eingerichtet)",
         "Code of the authenticator app or recovery code (if set up)",
     ),
+    "login_passkey": ("Mit Passkey anmelden", "Log in with a passkey"),
+    "login_with": ("Anmelden mit {name}", "Sign in with {name}"),
+    "login_code_title": ("Noch der Code", "Now the code"),
+    "login_code_text": (
+        "Ihr Konto verlangt auch den Code der Authenticator-App oder einen Wiederherstellungscode.",
+        "Your account asks for the code of the authenticator app or a recovery code, too.",
+    ),
     "user_name": ("Benutzername", "User name"),
     "password": ("Passwort", "Password"),
     "own_password": ("Eigenes Passwort", "Your password"),
@@ -41,6 +48,69 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "repeat": ("Noch einmal", "Once more"),
     "save": ("Speichern", "Save"),
     "passwords_differ": ("Die beiden Eingaben sind verschieden.", "The two entries differ."),
+    # How one signs in.
+    "sign_in": ("Anmeldung", "Sign-in"),
+    "change_password": ("Passwort ändern", "Change the password"),
+    "totp": ("Authenticator-App", "Authenticator app"),
+    "totp_is_on": (
+        "Eingerichtet: die Anmeldung verlangt ihren Code. Wiederherstellungscodes übrig: {left}.",
+        "Set up: logging in takes its code. Recovery codes left: {left}.",
+    ),
+    "totp_is_off": (
+        "Nicht eingerichtet. Mit ihr genügt ein gestohlenes Passwort nicht mehr.",
+        "Not set up. With it, a stolen password is no longer enough.",
+    ),
+    "totp_add": ("App einrichten", "Set up an app"),
+    "totp_remove": ("App entfernen", "Remove the app"),
+    "totp_scan": (
+        "Mit der App einscannen oder den Schlüssel eintippen; dann ihren ersten Code eingeben.",
+        "Scan it with the app or type in the key; then enter its first code.",
+    ),
+    "totp_code": ("Code der App", "The app's code"),
+    "recovery_codes": (
+        (
+            "Wiederherstellungscodes: jeder öffnet einmal, wenn die App fehlt. Sie stehen nur "
+            "hier; bewahren Sie sie sicher auf."
+        ),
+        (
+            "Recovery codes: each opens once when the app is missing. They are shown here only; "
+            "keep them safe."
+        ),
+    ),
+    "passkeys": ("Passkeys", "Passkeys"),
+    "passkeys_text": (
+        (
+            "Ein Passkey ersetzt Passwort und Code: das Gerät prüft Fingerabdruck oder PIN und "
+            "gibt den Schlüssel nie heraus."
+        ),
+        (
+            "A passkey stands for password and code: the device checks fingerprint or PIN and "
+            "never hands out the key."
+        ),
+    ),
+    "passkey_name": ("Name, z. B. Laptop", "Name, e.g. laptop"),
+    "passkey_add": ("Passkey hinzufügen", "Add a passkey"),
+    "passkey_make": ("Passkey anlegen", "Make the passkey"),
+    "passkey_make_text": (
+        "Ihr Browser fragt gleich nach Fingerabdruck, PIN oder Sicherheitsschlüssel.",
+        "Your browser will ask for a fingerprint, a PIN or a security key.",
+    ),
+    "passkey_failed": (
+        "Der Browser hat keinen Passkey geliefert; abgebrochen, oder es gibt hier keinen.",
+        "The browser gave no passkey; it was cancelled, or there is none here.",
+    ),
+    "providers": ("Andere Anmeldedienste", "Other login services"),
+    "providers_text": (
+        ("Ein verknüpftes Konto ersetzt das Passwort, nicht den Code der Authenticator-App."),
+        "A linked account stands for the password, not for the authenticator app's code.",
+    ),
+    "provider_link": ("Mit {name} verknüpfen", "Link with {name}"),
+    "provider_unlink": ("Verknüpfung mit {name} lösen", "Remove the link with {name}"),
+    "provider_go": ("Weiter zu {name}", "On to {name}"),
+    "provider_go_text": (
+        "Melden Sie sich dort mit dem Konto an, das künftig auch dieses hier öffnen soll.",
+        "Sign in there with the account that shall open this one, too, from now on.",
+    ),
     # Gateways.
     "gateways": ("Anlagen", "Gateways"),
     "search": ("Suchen", "Search"),
@@ -281,6 +351,54 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "refused_second_factor_wrong": (
         "Der Code ist falsch, schon benutzt oder abgelaufen.",
         "The code is wrong, was used before, or its time is over.",
+    ),
+    "refused_has_totp": (
+        "Es ist schon eine App eingerichtet; entfernen Sie sie zuerst.",
+        "There is an app already; remove that one first.",
+    ),
+    "refused_passkey_refused": (
+        "Dieser Passkey passt nicht, oder es dauerte zu lange. Beginnen Sie noch einmal.",
+        "This passkey does not fit, or it took too long. Begin again.",
+    ),
+    "refused_passkey_known": (
+        "Dieser Passkey ist schon eingetragen.",
+        "This passkey is enrolled already.",
+    ),
+    "refused_no_passkeys": (
+        "Passkeys brauchen einen Rechnernamen; dieses Portal wird unter einer Adresse betrieben.",
+        "Passkeys need a host name; this portal runs under an address.",
+    ),
+    "refused_not_linked": (
+        (
+            "Dieses Konto ist hier mit keinem Benutzer verknüpft. Melden Sie sich mit dem Passwort "
+            "an und verknüpfen Sie es unter „Anmeldung“."
+        ),
+        (
+            "This account is linked with no user here. Log in with the password, and link it under "
+            "“Sign-in”."
+        ),
+    ),
+    "refused_provider_refused": (
+        (
+            "Der Anmeldedienst hat nicht bestätigt, wer Sie sind, oder ist nicht erreichbar. "
+            "Versuchen Sie es noch einmal oder nehmen Sie das Passwort."
+        ),
+        (
+            "The login service did not confirm who you are, or cannot be reached. Try again, or "
+            "use the password."
+        ),
+    ),
+    "refused_provider_flow_over": (
+        "Das dauerte zu lange oder war schon benutzt. Beginnen Sie noch einmal.",
+        "That took too long, or was used before. Begin again.",
+    ),
+    "refused_provider_linked": (
+        "Mit diesem Anmeldedienst ist schon ein Konto verknüpft; lösen Sie erst diese Verknüpfung.",
+        "There is a link to this login service already; remove that one first.",
+    ),
+    "refused_subject_taken": (
+        "Dieses Konto des Anmeldedienstes ist schon mit einem Benutzer verknüpft.",
+        "This account of the login service is linked with a user already.",
     ),
     "refused_too_many_logins": (
         "Zu viele Fehlversuche für dieses Konto. Warten Sie etwas; es wird jedes Mal länger.",

@@ -29,6 +29,8 @@ class AuditAction(StrEnum):
     LOGGED_OUT = "logged_out"
     SECOND_FACTOR_ADDED = "second_factor_added"
     SECOND_FACTOR_REMOVED = "second_factor_removed"
+    PROVIDER_LINKED = "provider_linked"
+    PROVIDER_UNLINKED = "provider_unlinked"
     RECOVERY_CODE_USED = "recovery_code_used"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
     USER_CREATED = "user_created"

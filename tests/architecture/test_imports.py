@@ -37,6 +37,7 @@ PURE = (
     "controld.audit_incident",
     "controld.audit_text",
     "controld.login_policy",
+    "controld.oidc_url",
     "controld.totp",
     "controld.lifecycle",
     "controld.maintenance",

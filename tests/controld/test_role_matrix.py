@@ -81,6 +81,8 @@ SIGNED_IN = {
     "POST /account/passkeys",
     "POST /account/passkeys/options",
     "POST /account/passkeys/{passkey}/remove",
+    "GET /account/providers",
+    "POST /account/providers/{provider}/remove",
 }
 ROLES = (Role.ADMINISTRATOR, Role.RC_ADMINISTRATOR, Role.RC_USER, Role.AUDITOR)
 PLAN: dict[str, Any] = {

@@ -1,4 +1,4 @@
-// Comfort only: every page works without this file.
+// Comfort only: every page works without this file, but for passkeys, which are the browser's.
 "use strict";
 const AGAIN_MS = 3000;
 
@@ -43,3 +43,43 @@ if (plan) {
 // to do with such a link may wait for an answer for ever, and this page has to go on.
 const handover = document.getElementById("handover");
 if (handover) document.body.append(Object.assign(document.createElement("iframe"), { src: handover.href, hidden: true, title: "" }));
+
+// Passkeys: JSON has base64url where the browser wants bytes.
+const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+const spelt = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+const ways = {
+  async create(form) {
+    const asked = JSON.parse(form.dataset.options);
+    asked.challenge = bytes(asked.challenge);
+    asked.user.id = bytes(asked.user.id);
+    for (const each of asked.excludeCredentials ?? []) each.id = bytes(each.id);
+    const made = await navigator.credentials.create({ publicKey: asked });
+    return [made, { attestationObject: spelt(made.response.attestationObject) }];
+  },
+  async get() {
+    const answer = await fetch("/api/v1/login/passkey/options", { method: "POST" });
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    const asked = JSON.parse((await answer.json()).options);
+    asked.challenge = bytes(asked.challenge);
+    asked.allowCredentials = [];
+    const shown = await navigator.credentials.get({ publicKey: asked });
+    const { authenticatorData, signature, userHandle } = shown.response;
+    return [shown, { authenticatorData: spelt(authenticatorData), signature: spelt(signature), userHandle: userHandle && spelt(userHandle) }];
+  },
+};
+for (const form of document.querySelectorAll("form[data-passkey]")) {
+  form.hidden = !window.PublicKeyCredential;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const problem = form.querySelector("[role=alert]");
+    problem.hidden = true;
+    try {
+      const [credential, parts] = await ways[form.dataset.passkey](form);
+      const response = { clientDataJSON: spelt(credential.response.clientDataJSON), ...parts };
+      form.elements.credential.value = JSON.stringify({ id: credential.id, rawId: spelt(credential.rawId), type: credential.type, response });
+      form.submit();
+    } catch {
+      Object.assign(problem, { textContent: form.dataset.failed, hidden: false });
+    }
+  });
+}

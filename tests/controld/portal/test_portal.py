@@ -3,82 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
-from yarl import URL
 
+from controld.api import Open
 from controld.portal.words import WORDS
 from controld.server import PAGES
 from rclib.pages.language import LANGUAGES
 from tests.controld.conftest import ADMIN_PASSWORD
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from tests.controld.conftest import Rig, World
-
-
-@dataclass
-class Visitor:
-    """A browser: cookies are kept, redirects followed, forms carry their hidden field."""
-
-    http: aiohttp.ClientSession
-    url: str
-    csrf: str = ""
-    status: int = 0
-    at: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-
-    async def get(self, path: str, **headers: str) -> str:
-        async with self.http.get(
-            self.url + path, headers={"Accept-Language": "en", **headers}
-        ) as r:
-            return await self._keep(r)
-
-    async def post(
-        self, path: str, fields: list[tuple[str, str]] | None = None, origin: str | None = None
-    ) -> str:
-        headers = {"Origin": self.url if origin is None else origin, "Accept-Language": "en"}
-        data = [("csrf", self.csrf), *(fields or [])]
-        async with self.http.post(self.url + path, data=data, headers=headers) as response:
-            return await self._keep(response)
-
-    async def login(self, name: str, password: str) -> str:
-        return await self.post("/login", [("name", name), ("password", password)])
-
-    @property
-    def cookie(self) -> str:
-        found = self.http.cookie_jar.filter_cookies(URL(self.url)).get("__Host-portal")
-        return found.value if found is not None else ""
-
-    async def _keep(self, response: aiohttp.ClientResponse) -> str:
-        text = await response.text()
-        self.status, self.at = response.status, response.url.path
-        self.headers = dict(response.headers)
-        found = re.search(r'name="csrf" value="([^"]+)"', text)
-        if found is not None:
-            self.csrf = found[1]
-        return text
-
-
-@pytest.fixture
-async def visitor(world: World) -> AsyncIterator[Visitor]:
-    jar = aiohttp.CookieJar(unsafe=True)
-    connector = world.anyone.http.connector
-    async with aiohttp.ClientSession(
-        connector=connector, connector_owner=False, cookie_jar=jar
-    ) as http:
-        yield Visitor(http, world.anyone.base)
-
-
-@pytest.fixture
-async def admin(visitor: Visitor) -> Visitor:
-    await visitor.login("admin", ADMIN_PASSWORD)
-    assert visitor.at == "/"
-    return visitor
+    from tests.controld.portal.conftest import Visitor
 
 
 def test_every_sentence_is_there_in_every_language() -> None:
@@ -88,7 +25,7 @@ def test_every_sentence_is_there_in_every_language() -> None:
 class TestWayIn:
     async def test_strangers_are_led_to_the_login_from_every_page(self, visitor: Visitor) -> None:
         for page in PAGES:
-            if page.method == "GET" and page.path != "/login":
+            if page.method == "GET" and page.needs is not Open.ANYONE:
                 path = re.sub(r"\{\w+\}", "x", page.path)
                 await visitor.get(path)
                 assert visitor.at == "/login", path
