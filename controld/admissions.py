@@ -1,21 +1,21 @@
-"""Admissions to relays: one per relay and end, for exactly as long as the lease."""
+"""Admissions to relays, one per relay and end, for exactly as long as the lease; their end."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from rclib.runtime.errors import ConfigError
-from rclib.wire.admission import Admission, key_id_of, load_key, mint
+from rclib.wire.admission import Admission, Revocation, key_id_of, load_key, mint
 from rclib.wire.control import RelayLeg, StunServer
 from rclib.wire.errors import DecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from controld.config import RelayConfig
     from rclib.runtime.secret import SecretBytes
     from rclib.wire.identity import Side
-    from rclib.wire.ids import IdentityKey, SessionId
+    from rclib.wire.ids import IdentityKey, RelayId, SessionId
 
 
 class Admissions:
@@ -68,3 +68,12 @@ class Admissions:
             )
             for relay in self._relays
         )
+
+    def addresses(self) -> Iterator[tuple[RelayId, str]]:
+        """Where legs may have been opened."""
+        for relay in self._relays:
+            yield relay.id, relay.url
+
+    def revocation(self, session: SessionId, relay: RelayId, now_s: int, until_s: int) -> str:
+        """Sign that a session is over at one relay. Times are UTC seconds."""
+        return mint(Revocation(session, relay, now_s, until_s), self._key, self._key_id)

@@ -25,6 +25,8 @@ class TlsConfig(Config, frozen=True, kw_only=True):
 
     certificate: Path = Path("tls/server.pem")
     key: Path = Path("tls/server-key.pem")
+    ca: Path = Path("tls/ca.pem")
+    """Vouches for relays, beside the system's authorities; may be missing."""
 
 
 class RelayConfig(Config, frozen=True, kw_only=True):

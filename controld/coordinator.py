@@ -68,6 +68,7 @@ class Coordinator:
         times: TimesConfig,
         now_ms: Callable[[], int],
         notary: Notary,
+        on_end: Callable[[], None],
     ) -> None:
         self._notary = notary
         self._store = store
@@ -75,6 +76,8 @@ class Coordinator:
         self._admissions = admissions
         self._times = times
         self._now_ms = now_ms
+        self._tell_relays = on_end
+        """Called whenever a session may have ended."""
 
     async def handle(self, sender: LinkIdentity, body: Body) -> None:
         """Do what a message asks for; returning means it may be acknowledged.
@@ -153,6 +156,7 @@ class Coordinator:
         self, session: Session, reason: EndReason, *, but: EndpointId | None = None
     ) -> None:
         """Tell the ends that this start of the session is over; the session may go on."""
+        self._tell_relays()
         message = SessionEnd(session.id, reason)
         if session.client is None:
             return  # without a redeemed ticket neither end has heard of it
@@ -348,6 +352,7 @@ class Coordinator:
             return sessions.end(tx, session, EndReason.REFUSED, actor, now_ms, why)
 
         ended = await self._store.write(work)
+        self._tell_relays()
         if ended is None or ended.client is None:
             return
         if actor.id != ended.client:

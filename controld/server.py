@@ -43,6 +43,7 @@ from controld.portal import (
 )
 from controld.portal.frame import Frame, Page
 from controld.recorder import Recorder
+from controld.revocations import Revoker
 from controld.sealing import Sealer
 from controld.services import Services
 from controld.store import Store, StoreUnavailableError
@@ -50,7 +51,7 @@ from controld.sweeper import Sweeper
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.errors import ConfigError, bind_error
 from rclib.runtime.net import endpoint_of
-from rclib.runtime.tlsfiles import server_context
+from rclib.runtime.tlsfiles import add_authority, client_context, server_context
 from rclib.wire.control import LinkRefusal
 
 if TYPE_CHECKING:
@@ -90,11 +91,17 @@ class Server:
     """What `open_server` yields."""
 
     def __init__(
-        self, services: Services, sweeper: Sweeper, endpoint: Endpoint, app: web.Application
+        self,
+        services: Services,
+        sweeper: Sweeper,
+        revoker: Revoker,
+        endpoint: Endpoint,
+        app: web.Application,
     ) -> None:
         self.app = app
         self.services = services
         self.sweeper = sweeper
+        self.revoker = revoker
         self.endpoint = endpoint
 
 
@@ -105,6 +112,7 @@ async def run(config: ControldConfig, ctx: Context) -> None:
         tasks = [
             ctx.tasks.create_task(server.sweeper.run(ctx.healthy, ctx.alive)),
             ctx.tasks.create_task(server.services.notary.run()),
+            ctx.tasks.create_task(server.revoker.run()),
         ]
         if config.syslog is not None:
             target = _syslog_target(config.syslog, ctx)
@@ -126,7 +134,7 @@ async def open_server(
 ) -> AsyncIterator[Server]:
     """Build and publish; on leaving: tell the links, stop listening, close the store.
 
-    Sweeping is left to the caller. Raises StartError, ConfigError.
+    Sweeping and revoking are left to the caller. Raises StartError, ConfigError.
     """
     base = ctx.config_dir or Path()
     async with AsyncExitStack() as undo:
@@ -143,7 +151,10 @@ async def open_server(
         metrics = Metrics(ctx.metrics)
         notary = Notary(store, hub, log_key, now_ms, ctx.log)
         undo.push_async_callback(_sign_last, notary, ctx)
-        coordinator = Coordinator(store, hub, admissions, config.times, now_ms, notary)
+        revoker = Revoker(store, admissions, _trust(config, base), now_ms, ctx.log)
+        coordinator = Coordinator(
+            store, hub, admissions, config.times, now_ms, notary, revoker.wake
+        )
         services = Services(
             config=config,
             store=store,
@@ -176,7 +187,7 @@ async def open_server(
         endpoint = await _listen(runner, config, tls)
         services.public_port = config.public_port or endpoint.port
         undo.callback(hub.close_all, LinkRefusal.SHUTTING_DOWN, "controld is restarting")
-        yield Server(services, sweeper, endpoint, app)
+        yield Server(services, sweeper, revoker, endpoint, app)
 
 
 def _syslog_target(config: SyslogConfig, ctx: Context) -> Target:
@@ -205,6 +216,14 @@ def _application(services: Services) -> web.Application:
 
 def _tls(config: ControldConfig, base: Path) -> ssl.SSLContext:
     return server_context(base / config.tls.certificate, base / config.tls.key)
+
+
+def _trust(config: ControldConfig, base: Path) -> ssl.SSLContext:
+    """Whom it believes to be a relay."""
+    tls, ca = client_context(None), base / config.tls.ca
+    if ca.exists():
+        add_authority(tls, ca)
+    return tls
 
 
 async def _listen(

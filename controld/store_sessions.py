@@ -175,6 +175,16 @@ def sessions_under_time(tx: Tx) -> Sequence[Session]:
     return _sessions(tx, _OPEN | released | has_window)
 
 
+def list_revocable(tx: Tx, now_ms: int) -> Sequence[tuple[SessionId, int]]:
+    """Sessions that are over while an admission of theirs has not run out, and when it does (ms).
+
+    The latest comes first.
+    """
+    until = sessions.c.lease_until_ms
+    query = select(sessions.c.id, until).where(_FINAL, until > now_ms).order_by(until.desc())
+    return [(session, until_ms) for session, until_ms in tx.execute(query)]
+
+
 def open_sessions_of_gateway(tx: Tx, gateway: GatewayId) -> Sequence[Session]:
     return _sessions(tx, _OPEN & (sessions.c.gateway == gateway))
 

@@ -48,6 +48,13 @@ class Admit:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """This connection belongs to the control plane: it counts as nobody's attempt any more."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
 class Join:
     """Pass each one's DATA to the other."""
 
@@ -85,7 +92,7 @@ class Abort:
     leg: LegId
 
 
-Command = Send | Admit | Join | Part | DropMessage | CloseLeg | Abort
+Command = Send | Admit | Trust | Join | Part | DropMessage | CloseLeg | Abort
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +109,26 @@ class Timing:
 class _Leg:
     heard_at: float
     until: float
-    """Until then it has to be admitted; once admitted, the end of its lease."""
+    """Until then it has to be admitted; once admitted, the end of its lease. For a steward, when
+    the last revocation it brought is no longer needed."""
     ping_at: float = math.inf
     blocked_until: float = math.inf
     abort_at: float = math.inf
     """Finite: it was closed, and only its connection is left."""
     claim: Claim | None = None
     admission: Admission | None = None
+    is_steward: bool = False
+    """The control plane's connection: it brings revocations and has no channel."""
     partner: LegId | None = None
 
     @property
     def is_closed(self) -> bool:
         return self.abort_at < math.inf
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has proved what it is: a leg, or the control plane."""
+        return self.admission is not None or self.is_steward
 
 
 @dataclass(slots=True)
@@ -165,7 +180,7 @@ class Channels:
         state = self._legs.get(leg)
         if state is None or state.is_closed:
             return []
-        if state.admission is None and len(message) > relay.MAX_FIRST_MESSAGE_BYTES:
+        if not state.is_known and len(message) > relay.MAX_FIRST_MESSAGE_BYTES:
             return self.close(leg, CloseReason.BAD_FRAME, "too long for a leg not admitted", now)
         try:
             frame = relay.decode(message)
@@ -219,7 +234,7 @@ class Channels:
         self, leg: LegId, state: _Leg, frame: relay.Frame, now: float, wall_s: float
     ) -> list[Command]:
         match frame:
-            case relay.Hello() if state.claim is None:
+            case relay.Hello() if state.claim is None and not state.is_steward:
                 state.claim = self._doorkeeper.hello(frame, wall_s)
                 self._refuse_revoked(state.claim.admission.sub, now)
                 return [Send(leg, relay.encode(relay.Challenge(state.claim.nonce)))]
@@ -235,10 +250,11 @@ class Channels:
                 state.until = max(state.until, now + (fresh.exp - wall_s))
                 return []
             case relay.Revoke() if state.claim is None:
-                return self._revoke(leg, self._doorkeeper.revoke(frame, wall_s), now, wall_s)
-            case relay.Ping(echo) if state.admission is not None:
+                revocation = self._doorkeeper.revoke(frame, wall_s)
+                return self._revoke(leg, state, revocation, now, wall_s)
+            case relay.Ping(echo) if state.is_known:
                 return [Send(leg, relay.encode(relay.Pong(echo)))]
-            case relay.Pong() if state.admission is not None:
+            case relay.Pong() if state.is_known:
                 return []
             case relay.Close():
                 return self.close(leg, CloseReason.DONE, "closed by its own end", now)
@@ -303,16 +319,22 @@ class Channels:
     # Revocations: whoever brings one, the control plane's signature makes it valid.
 
     def _revoke(
-        self, bringer: LegId, revocation: Revocation, now: float, wall_s: float
+        self, leg: LegId, state: _Leg, revocation: Revocation, now: float, wall_s: float
     ) -> list[Command]:
         self._revoked = {s: until for s, until in self._revoked.items() if until > now}
         until = now + (revocation.exp - wall_s)
         self._revoked[revocation.sub] = max(until, self._revoked.get(revocation.sub, 0.0))
         commands: list[Command] = []
+        if not state.is_steward:
+            state.is_steward = True
+            state.until, state.ping_at = until, now + self._timing.ping_s
+            commands.append(Trust(leg))
+        state.until = max(state.until, until)
+        self._arm(leg)
         channel = self._channels.get(revocation.sub)
-        for leg in tuple(channel.legs.values()) if channel is not None else ():
-            commands += self.close(leg, CloseReason.REVOKED, "the control plane ended it", now)
-        return [*commands, *self.close(bringer, CloseReason.DONE, "revoked", now)]
+        for ended in tuple(channel.legs.values()) if channel is not None else ():
+            commands += self.close(ended, CloseReason.REVOKED, "the control plane ended it", now)
+        return commands
 
     def _refuse_revoked(self, session: SessionId, now: float) -> None:
         if self._revoked.get(session, 0.0) > now:
@@ -327,6 +349,8 @@ class Channels:
             state.abort_at = now + CLOSE_LINGER_S
             return [Abort(leg)]
         if now >= state.until:
+            if state.is_steward:
+                return self.close(leg, CloseReason.DONE, "every revocation has run out", now)
             if state.admission is None:
                 return self.close(leg, CloseReason.HELLO_TIMEOUT, "not admitted in time", now)
             return self.close(
@@ -336,7 +360,7 @@ class Channels:
             detail = f"did not read for {self._timing.write_s:g} s"
             # What it has not read stands in front of the reason, so there is nothing to wait for.
             return [*self.close(leg, CloseReason.TOO_SLOW, detail, now), Abort(leg)]
-        if state.admission is None:
+        if not state.is_known:
             return []
         if now >= state.heard_at + self._timing.dead_s:
             return [*self.close(leg, CloseReason.SILENT, "no answer to PING", now), Abort(leg)]
@@ -352,7 +376,7 @@ class Channels:
             self._timers.arm(leg, state.abort_at)
             return
         at = min(state.until, state.blocked_until, state.ping_at)
-        if state.admission is not None:
+        if state.is_known:
             at = min(at, state.heard_at + self._timing.dead_s)
         self._timers.arm(leg, at)
 

@@ -34,6 +34,7 @@ from relayd.channels import (
     Part,
     Send,
     Timing,
+    Trust,
 )
 from relayd.leg import Leg, Traffic, serve
 from relayd.listening import LimitedListener
@@ -186,6 +187,8 @@ class RelayServer:
                     self._admitted += 1
                     self._limits.settled(leg.peer)
                     self._ctx.log.info(LEG_ADMITTED, leg=leg.id, session=session, side=side.value)
+                case Trust():
+                    self._limits.settled(leg.peer)
                 case CloseLeg(_, reason, detail):
                     self._metrics.closed[reason].inc()
                     leg.close(reason, detail)

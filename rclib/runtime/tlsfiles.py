@@ -59,14 +59,23 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
 
     Raises StartError.
     """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is None:
+        context.load_default_certs()
+    else:
+        add_authority(context, ca_file)
+    return context
+
+
+def add_authority(context: ssl.SSLContext, ca_file: Path) -> None:
+    """Let a client's context trust one more CA. Raises StartError."""
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        context.load_verify_locations(cafile=ca_file)
     except ssl.SSLError as exc:
         raise StartError(f"CA file {ca_file} holds no PEM certificate: {_reason(exc)}") from None
     except OSError as exc:
         raise _unreadable(f"CA file {ca_file}", exc) from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def _identity_of(path: Path) -> tuple[int, int, int] | None:

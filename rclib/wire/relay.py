@@ -116,7 +116,7 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
-    """The control plane's signed word that a session is over; CLOSE with DONE is the receipt."""
+    """The control plane's signed word that a session is over; answered only if it is refused."""
 
     revocation: str
 

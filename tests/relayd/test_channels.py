@@ -14,7 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rclib.tunnel.early_messages import EARLY_TTL_S
 from rclib.wire import relay
-from rclib.wire.admission import Admission, key_id_of, load_key, mint, token_digest
+from rclib.wire.admission import (
+    Admission,
+    Revocation,
+    key_id_of,
+    load_key,
+    mint,
+    token_digest,
+)
 from rclib.wire.identity import Side, relay_statement, sign
 from rclib.wire.ids import IdentityKey, Nonce, RelayId, SessionId
 from rclib.wire.relay import CloseReason
@@ -32,6 +39,7 @@ from relayd.channels import (
     Part,
     Send,
     Timing,
+    Trust,
 )
 from relayd.timer_wheel import SLOT_S
 
@@ -455,6 +463,39 @@ class TestClock:
         ]
         _, commands = server.join(Side.TECHNICIAN)
         assert Send(gateway, READY_PAIRED) in commands
+
+
+class TestSteward:
+    """The control plane's connection, which brings revocations."""
+
+    @staticmethod
+    def revoke(session: SessionId, lasts_s: float) -> relay.Revoke:
+        claims = Revocation(session, RELAY, int(WALL), int(WALL + lasts_s))
+        return relay.Revoke(mint(claims, TOKEN_KEY, key_id_of(TOKEN_KEY)))
+
+    def test_it_stays_until_the_last_revocation_has_run_out(self, server: Relay) -> None:
+        steward = server.connect()
+        assert server.say(steward, self.revoke(SESSION, 120)) == [Trust(steward)]
+        assert server.say(steward, self.revoke(OTHER_SESSION, 60)) == []
+        for _ in range(11):
+            assert reasons(server.later(10)) == []
+            server.say(steward, relay.Pong(bytes(8)))
+        assert reasons(server.later(10.5)) == [(steward, CloseReason.DONE)]
+
+    def test_it_is_pinged_and_given_up_like_a_leg(self, server: Relay) -> None:
+        steward = server.connect()
+        server.say(steward, self.revoke(SESSION, 120))
+        pinged = server.later(TIMING.ping_s + 1)
+        assert [c.message[0] for c in pinged if isinstance(c, Send)] == [relay.FrameType.PING]
+        assert reasons(server.later(TIMING.dead_s)) == [(steward, CloseReason.SILENT)]
+
+    def test_what_it_said_holds_without_it(self, server: Relay) -> None:
+        steward = server.connect()
+        server.say(steward, self.revoke(SESSION, 60))
+        server.rules.disconnected(steward)
+        leg = server.connect()
+        refused = server.say(leg, relay.Hello(relay.PROTOCOL_VERSION, token(Side.GATEWAY)))
+        assert reasons(refused) == [(leg, CloseReason.REVOKED)]
 
 
 class AnyOrder(RuleBasedStateMachine):

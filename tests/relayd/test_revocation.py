@@ -18,25 +18,32 @@ from rclib.wire.ids import RelayId, SessionId
 from rclib.wire.relay import CloseReason
 
 if TYPE_CHECKING:
-    from tests.relayd.conftest import Authority, Join, Knock, Pair, RunningRelay
+    from tests.relayd.conftest import Authority, Join, Knock, Pair, RunningRelay, StartRelay
 
 OTHER_SESSION = SessionId("ses_" + "b" * 16)
 
 
-async def answer_to(relay: RunningRelay, knock: Knock, message: bytes) -> CloseReason:
+ECHO = b"received"
+
+
+async def answer_to(relay: RunningRelay, knock: Knock, message: bytes) -> CloseReason | None:
+    """Why the relay refuses, None: it does as it is told."""
     opened = await knock(relay)
     await opened.send_bytes(message)
+    await opened.send_bytes(wire.encode(wire.Ping(ECHO)))
     frame = wire.decode((await opened.receive(timeout=5)).data)
+    if frame == wire.Pong(ECHO):
+        return None
     assert isinstance(frame, wire.Close)
     return frame.reason
 
 
-async def test_both_legs_close_at_once_and_the_control_plane_gets_a_receipt(
+async def test_both_legs_close_at_once(
     relay: RunningRelay, pair: Pair, knock: Knock, authority: Authority
 ) -> None:
     legs = await pair(relay)
     async with asyncio.timeout(2):
-        assert await answer_to(relay, knock, authority.revocation()) is CloseReason.DONE
+        assert await answer_to(relay, knock, authority.revocation()) is None
         for leg in legs:
             assert await leg.reason() is CloseReason.REVOKED
 
@@ -56,7 +63,7 @@ async def test_a_replayed_revocation_changes_nothing(
 ) -> None:
     message = authority.revocation()
     for _ in range(2):
-        assert await answer_to(relay, knock, message) is CloseReason.DONE
+        assert await answer_to(relay, knock, message) is None
 
 
 async def test_nobody_else_can_end_a_session(
@@ -76,6 +83,37 @@ async def test_nobody_else_can_end_a_session(
     assert await answer_to(relay, knock, expired) is CloseReason.TOKEN_EXPIRED
     technician.send(b"\x10\x00\x01a")
     await gateway.receives([b"\x10\x00\x01a"])
+
+
+async def test_one_connection_brings_any_number_and_counts_as_no_attempt(
+    start_relay: StartRelay, knock: Knock, authority: Authority
+) -> None:
+    relay = await start_relay(hello_timeout_s=0.2, max_unadmitted_per_address=1)
+    opened = await knock(relay)
+    sessions = [SessionId("ses_" + letter * 16) for letter in "abc"]
+    for session in sessions:
+        await opened.send_bytes(authority.revocation(session, lasts_s=2))
+    await opened.send_bytes(wire.encode(wire.Ping(ECHO)))
+    assert wire.decode((await opened.receive(timeout=5)).data) == wire.Pong(ECHO)
+    await knock(relay)
+    closed = wire.decode((await opened.receive(timeout=5)).data)
+    assert closed == wire.Close(CloseReason.DONE, "every revocation has run out")
+
+
+async def test_who_brought_a_revocation_is_still_no_leg(
+    relay: RunningRelay, knock: Knock, authority: Authority
+) -> None:
+    for message in (
+        wire.encode(wire.Hello(wire.PROTOCOL_VERSION, authority.token(Side.GATEWAY))),
+        wire.encode(wire.Signal(b"to whom?")),
+        b"\x10\x00\x01a",
+    ):
+        opened = await knock(relay)
+        await opened.send_bytes(authority.revocation(OTHER_SESSION))
+        await opened.send_bytes(message)
+        frame = wire.decode((await opened.receive(timeout=5)).data)
+        assert isinstance(frame, wire.Close)
+        assert frame.reason is CloseReason.BAD_FRAME
 
 
 @pytest.mark.parametrize("side", Side)
