@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from rcd.gate.names import FLOW_MARK, PREFIX, TABLE, forwarding_switch, lent_set
+from rcd.gate.names import ALLOW_SETS, FLOW_MARK, PREFIX, TABLE, forwarding_switch, lent_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -53,9 +53,10 @@ class Fault:
 
 
 def close_everything(lent: Collection[Lent] = ()) -> list[Fault]:
-    """Remove tunnels, forwarding (what the table names, and `lent`), connections, and the table.
+    """Remove grants, tunnels, forwarding (the table's and `lent`), connections, and the table.
 
-    The table goes last and only after forwarding: no packet may meet a router without it.
+    The table goes last, and stays if anything else does: no packet may meet a tunnel or a router
+    without it.
     """
     faults: list[Fault] = []
 
@@ -65,13 +66,16 @@ def close_everything(lent: Collection[Lent] = ()) -> list[Fault]:
         except OSError as exc:
             faults.append(Fault(what, exc))
 
-    for index, name in socket.if_nameindex():
+    attempt("emptying the allow-set", _empty_allow_set)
+    interfaces: list[tuple[int, str]] = []
+    attempt("listing the interfaces", lambda: interfaces.extend(socket.if_nameindex()))
+    for index, name in interfaces:
         if name.startswith(PREFIX):
             attempt(f"removing {name}", partial(_delete_link, index))
-    attempt("switching forwarding off", lambda: _stop_forwarding({*lent, *_lent_by_table()}))
-    is_router = bool(faults) and faults[-1].what == "switching forwarding off"
+    attempt("switching forwarding off", lambda: _stop_forwarding(lent))
+    attempt("switching forwarding off", lambda: _stop_forwarding(_lent_by_table()))
     attempt("forgetting the tunnels' connections", _forget_flows)
-    if not is_router:
+    if not faults:
         attempt("removing the rules", _remove_table)
     return faults
 
@@ -81,6 +85,10 @@ def main() -> int:
     for fault in faults:
         sys.stderr.write(f"rcd-gate close: {fault}\n")
     return 1 if faults else 0
+
+
+def _empty_allow_set() -> None:
+    _nft("--file", "-", text="".join(f"flush set inet {TABLE} {name}\n" for name in ALLOW_SETS))
 
 
 def _delete_link(index: int) -> None:

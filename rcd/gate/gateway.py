@@ -85,10 +85,12 @@ class GatewayEnd:
                 forwarding.switch(version, interface, on=True)
 
     def forbid(self, plan: TunnelPlan) -> None:
-        with suppress(AbsentError):  # somebody removed the whole table
-            apply(confinement.disallow(plan))
-        for version in plan.versions:
-            self._netlink.forget_flows(plan.peer_address(version))
+        try:
+            with suppress(AbsentError):  # somebody removed the whole table
+                apply(confinement.disallow(plan))
+        finally:
+            for version in plan.versions:
+                self._netlink.forget_flows(plan.peer_address(version))
 
     def attach(self, plan: TunnelPlan) -> None:
         for version in plan.versions:
@@ -142,7 +144,7 @@ class GatewayEnd:
         self._table.forget()
         faults = close_everything(self._lent)
         if faults:
-            self._table.remove()  # says it better if nft or the privilege is missing
+            self._table.read()  # says it better if nft or the privilege is missing
             raise system_fault(faults[0].what, faults[0].error)
         self._lent.clear()
         self._reached.clear()

@@ -12,6 +12,10 @@ TABLE: Final = "rcd_gate"
 """The one table of the packet filter, of the family inet."""
 PREFIX: Final = "rcg"
 """Every interface whose name starts like this is a tunnel to the outside."""
+ALLOW_SETS: Final = tuple(
+    f"{each}{version}" for each in ("ports", "hosts", "pings") for version in (4, 6)
+)
+"""The table's sets whose elements let packets through."""
 FLOW_MARK: Final = 0x72636731
 """Mark of every tracked connection that a tunnel began."""
 

@@ -1,7 +1,7 @@
 """Links, addresses, routes, connection tracking and the kernel's WireGuard, by netlink.
 
-The only module of this package that knows pyroute2. All calls block, for a millisecond or so;
-those that change something raise GateRefused. Linux only.
+The only module of this package that knows pyroute2. All calls block, for a millisecond or so,
+and raise GateRefused. Linux only.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import base64
 import errno
 import ipaddress
+import os
 import socket
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pyroute2 import IPRoute, NFCTSocket, WireGuard
+from pyroute2.netlink.core import CoreProtocol
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple
 
@@ -34,6 +37,14 @@ WIREGUARD_KIND: Final = "wireguard"
 _FAMILIES: Final = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 _UNICAST: Final = 1  # rtm_type
 _ABSENT: Final = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH})
+# What `ip route add unreachable, prohibit, blackhole, throw` and no route at all answer.
+_NO_ROUTE: Final = frozenset(
+    {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL, errno.EAGAIN}
+)
+
+# struct nlmsghdr and struct nlmsgerr, with room for the header of what was asked.
+_ERROR: Final = struct.Struct("=IHHIIi16x")
+_NLMSG_ERROR: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +65,12 @@ class Netlink:
 
     def links(self, prefix: str) -> tuple[str, ...]:
         """Names of the interfaces that start like this."""
-        with IPRoute() as ip:
+        with _told("listing the interfaces"), IPRoute() as ip:
             names = [link.get("ifname") for link in ip.get_links()]
         return tuple(name for name in names if name.startswith(prefix))
 
     def addresses(self) -> tuple[LocalAddress, ...]:
-        with IPRoute() as ip:
+        with _told("listing the addresses"), IPRoute() as ip:
             names = _names(ip)
             return tuple(
                 LocalAddress(
@@ -75,7 +86,7 @@ class Netlink:
 
     def routes(self) -> tuple[LocalRoute, ...]:
         """Return where packets leave to, without default routes and what is this machine itself."""
-        with IPRoute() as ip:
+        with _told("listing the routes"), IPRoute() as ip:
             names = _names(ip)
             routes = [
                 (each.get("RTA_OIF"), each.get("RTA_DST"), each["dst_len"])
@@ -91,11 +102,13 @@ class Netlink:
 
     def interface_towards(self, address: IPAddress) -> str | None:
         """Return the interface packets to `address` leave by; None: they do not leave."""
-        with IPRoute() as ip:
+        with _told(f"looking up the route to {address}"), IPRoute() as ip:
             try:
                 (route,) = ip.route("get", dst=str(address), family=_FAMILIES[address.version])
-            except NetlinkError:
-                return None
+            except NetlinkError as exc:
+                if exc.code in _NO_ROUTE:
+                    return None
+                raise
             return _names(ip).get(route.get("RTA_OIF")) if route["type"] == _UNICAST else None
 
     # Interfaces.
@@ -262,7 +275,8 @@ class _told:  # noqa: N801 -- reads as a word at its uses
                 raise no_privilege(self._what) from None
             raise GateRefused(GateError.SYSTEM, f"{self._what}: {exc.args[-1]}") from exc
         if isinstance(exc, OSError):
-            raise GateRefused(GateError.SYSTEM, f"{self._what}: {exc.strerror or exc}") from exc
+            reason = os.strerror(exc.errno) if exc.errno else str(exc)
+            raise GateRefused(GateError.SYSTEM, f"{self._what}: {reason}") from exc
 
 
 def _names(ip: IPRoute) -> dict[int, str]:
@@ -284,3 +298,19 @@ def _counters(peer: Any) -> PeerCounters:  # noqa: ANN401 -- pyroute2 has no typ
         handshake["tv_sec"] + handshake["tv_nsec"] / 1e9,
         (endpoint["addr"], endpoint["port"]) if endpoint else None,
     )
+
+
+def _error_received(self: Any, exc: OSError) -> None:  # noqa: ANN401 -- pyroute2 has no types
+    """Let a read that fails end the call that waits for it.
+
+    pyroute2 0.9.7 puts the error where no request looks: after ENOBUFS, which means that the
+    kernel dropped an answer, the caller would wait for ever, and the gate's only thread with it.
+    """
+    queues = self.enqueue.__self__.msg_queue
+    code = -(exc.errno or errno.EIO)
+    for sequence in tuple(queues.queues):
+        answer = _ERROR.pack(_ERROR.size, _NLMSG_ERROR, 0, sequence, 0, code)
+        queues.put_nowait(sequence, answer)
+
+
+CoreProtocol.error_received = _error_received

@@ -6,7 +6,7 @@ safe to call twice at once: one thread does all of it (`rclib.tunnel.gate_server
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -126,6 +126,7 @@ class Gate:
         self._prepared: dict[SessionId, KeyPair] = {}
         self._open: dict[SessionId, _OpenTunnel] = {}
         self._said: tuple[str, float] = ("", 0.0)
+        self._is_swept = True
 
     @property
     def sessions(self) -> int:
@@ -186,7 +187,11 @@ class Gate:
             for each in asked
             if each in self._open and not self._has_expired(self._open[each], now)
         }
-        late = self._end.renew(tunnel.plan for tunnel in alive.values())
+        try:
+            late = self._end.renew(tunnel.plan for tunnel in alive.values())
+        except GateRefused as exc:
+            self._close_after(f"no session could be renewed: {exc.detail}")
+            raise
         for session, tunnel in alive.items():
             if session not in late:
                 tunnel.renewed_at = now
@@ -214,7 +219,12 @@ class Gate:
     def measure(self) -> Measured:
         tunnels = []
         for session, tunnel in self._open.items():
-            counters = self.wireguard().counters(tunnel.plan.interface)
+            try:
+                counters = self.wireguard().counters(tunnel.plan.interface)
+            except GateRefused:
+                if tunnel.plan.interface in self._netlink.links(self._end.prefix):
+                    raise
+                continue  # removed by somebody; `watch` ends the session
             tunnels.append(
                 TunnelCounters(
                     session,
@@ -249,11 +259,7 @@ class Gate:
             fault, present = f"the rules cannot be read: {exc.detail}", ()
         if fault is not None:
             self._log.error(RULES_TAMPERED, reason=fault)
-            try:
-                self.close_all(fault)
-            finally:
-                self._end.guard()
-            return (Tampered(fault[:MAX_DETAIL]),)
+            return (Tampered(self._close_after(fault)[:MAX_DETAIL]),)
         now = self._clock()
         gone = []
         for session, tunnel in tuple(self._open.items()):
@@ -263,15 +269,30 @@ class Gate:
                 reason = f"it was not renewed for {self._end.lifetime_s:g} s"
             else:
                 continue
-            self._shut(session, reason)
+            with suppress(GateRefused):  # on record by then, and the end is reported all the same
+                self._shut(session, reason)
             gone.append(Gone(session, reason))
         return tuple(gone)
 
+    def _close_after(self, fault: str) -> str:
+        """Close everything as far as it goes; returns the fault, and what could not be closed."""
+        try:
+            try:
+                self.close_all(fault)
+            finally:
+                self._end.guard()
+        except GateRefused as exc:
+            return f"{fault}; closing was incomplete: {exc.detail}"
+        return fault
+
     def _watch_idle(self) -> tuple[Tampered, ...]:
         try:
+            # What could not be closed is tried again until it can.
+            if not self._is_swept:
+                self._sweep_if_idle()
             fault = self._end.guard()
         except GateRefused as exc:
-            fault = f"what somebody opened stays open: {exc.detail}"
+            fault = f"not everything could be closed: {exc.detail}"
         said, said_at = self._said
         now = self._clock()
         # Whatever keeps opening it is undone each time, and put on record once a minute.
@@ -346,7 +367,9 @@ class Gate:
 
     def _sweep_if_idle(self) -> None:
         if not self._open:
+            self._is_swept = False
             self._end.sweep()
+            self._is_swept = True
 
 
 def _admitted(endpoint: UdpEndpoint, plan: TunnelPlan) -> tuple[str, int]:

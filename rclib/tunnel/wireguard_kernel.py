@@ -53,7 +53,12 @@ class KernelWireGuard:
         return self._netlink.wireguard_port(interface)
 
     def counters(self, interface: str) -> Counters:
-        (peer,) = self._netlink.wireguard_peers(interface).values()
+        peers = self._netlink.wireguard_peers(interface)
+        if len(peers) != 1:
+            raise GateRefused(
+                GateError.SYSTEM, f"{interface} has {len(peers)} peers; somebody changed it"
+            )
+        (peer,) = peers.values()
         # The kernel stamps handshakes with the wall clock.
         age_s = max(0.0, time.time() - peer.handshake_at) if peer.handshake_at else None
         return Counters(peer.received_bytes, peer.sent_bytes, age_s, peer.endpoint)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rcd.gate import confinement
+from rcd.gate.names import ALLOW_SETS
 from rclib.tunnel.gate_plan import Device, Grant, TunnelPlan, interface_name
 from rclib.wire.ids import SessionId, TunnelKey
 from rclib.wire.session import VIRTUAL_NETWORK, Protocol
@@ -243,6 +244,11 @@ class TestTable:
         assert len(accepting) == 18
         for line in accepting:
             assert re.search(r"@(ports|hosts|pings)[46] counter accept$", line), line
+
+    def test_what_closing_empties_is_all_that_lets_packets_through(self) -> None:
+        text = confinement.table(source_nat=True)
+        accepting = [line for line in text.splitlines() if line.endswith("counter accept")]
+        assert {re.findall(r"@(\w+)", line)[-1] for line in accepting} == set(ALLOW_SETS)
 
     def test_source_nat_can_be_switched_off(self) -> None:
         assert "masquerade" in confinement.table(source_nat=True)

@@ -90,7 +90,9 @@ class Machine:
         return (*plan.targets, None)
 
     def renew(self, plans: Iterable[TunnelPlan], /) -> frozenset[SessionId]:
-        return self.late & {plan.session for plan in plans}
+        late = self.late & {plan.session for plan in plans}
+        self.step("renew")
+        return late
 
     def inspect(self, plans: Iterable[TunnelPlan], /) -> str | None:
         self.step("inspect")
@@ -112,6 +114,7 @@ class Machine:
         return 4711
 
     def counters(self, interface: str) -> Counters:
+        self.step("counters")
         return Counters(1, 2, None, ("192.0.2.7", 4711))
 
     def steer(self, interface: str, steering: Steering) -> None:
@@ -274,7 +277,7 @@ class TestRenewal:
         open_both(gate, machine)
         machine.late = frozenset({A})
         assert gate.renew([A, B]).expired == (A,)
-        assert machine.clear() == ["remove", "forbid"]
+        assert machine.clear() == ["renew", "remove", "forbid"]
         assert gate.renew([A, B]).expired == (A,)
         assert gate.sessions == 1
 
@@ -286,6 +289,14 @@ class TestRenewal:
         machine.now = 15.0
         assert gate.renew([A, B]).expired == (A, B)
         assert gate.sessions == 0
+
+    def test_a_renewal_that_fails_closes_everything(self, gate: Gate, machine: Machine) -> None:
+        open_both(gate, machine)
+        machine.fails = "renew"
+        with pytest.raises(GateRefused, match="renew failed"):
+            gate.renew([A])
+        assert gate.sessions == 0
+        assert machine.steps[-1] == "sweep"
 
     def test_an_unknown_session_is_as_good_as_expired(self, gate: Gate) -> None:
         assert gate.renew([A]).expired == (A,)
@@ -329,6 +340,31 @@ class TestWatch:
         assert gate.watch() == (Tampered("the rules cannot be read: inspect failed"),)
         assert gate.sessions == 0
 
+    def test_what_cannot_be_closed_is_reported_and_tried_again(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        open_both(gate, machine)
+        machine.fault, machine.fails = "the table is gone", "sweep"
+        (event,) = gate.watch()
+        assert event == Tampered("the table is gone; closing was incomplete: sweep failed")
+        assert gate.watch() == (Tampered("not everything could be closed: sweep failed"),)
+        assert gate.watch() == (), "said once a minute"
+        machine.fails = None
+        machine.clear()
+        assert gate.watch() == ()
+        assert machine.clear() == ["sweep"]
+        assert gate.watch() == ()
+        assert machine.clear() == []
+
+    def test_a_vanished_interface_is_reported_whatever_fails(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        open_both(gate, machine)
+        gone = machine.up.pop(0)
+        machine.fails = "forbid"
+        assert gate.watch() == (Gone(A, f"its interface {gone} was removed"),)
+        assert gate.sessions == 1
+
     def test_a_vanished_interface_ends_its_session(self, gate: Gate, machine: Machine) -> None:
         open_both(gate, machine)
         gone = machine.up.pop(0)
@@ -350,6 +386,15 @@ class TestWatch:
         machine.now = 1e6
         assert gate.watch() == ()
         assert gate.renew([A]).expired == ()
+
+
+def test_a_vanished_interface_is_left_out_of_the_counters(gate: Gate, machine: Machine) -> None:
+    open_both(gate, machine)
+    machine.fails = "counters"
+    with pytest.raises(GateRefused):
+        gate.measure()
+    machine.up.clear()
+    assert gate.measure().tunnels == ()
 
 
 def test_counters_are_named_by_session(gate: Gate, machine: Machine) -> None:
