@@ -21,6 +21,7 @@ from rclib.wire import relay
 from rclib.wire.relay import CloseReason, is_burst
 from relayd.reasons import DropReason
 from relayd.receive_rate import ReceiveRate
+from relayd.turns import BIO_BYTES, IDLE_BUFFER_BYTES, limit_turns
 
 if TYPE_CHECKING:
     import socket
@@ -304,6 +305,7 @@ async def serve(
             return None
         return new_leg()
 
+    limit_turns()
     return await picows.ws_create_server(
         route,
         sock=listener,
@@ -311,11 +313,13 @@ async def serve(
         backlog=BACKLOG,
         websocket_handshake_timeout=upgrade_timeout_s,
         max_frame_size=relay.MAX_MESSAGE_BYTES,
+        read_buffer_init_size=IDLE_BUFFER_BYTES,
         # Every frame is to reach on_ws_frame: the last of a read may be a PING.
         enable_auto_pong=False,
         logger_name=logging.LoggerAdapter(_picows_logger(log)),
         ssl_handshake_timeout=upgrade_timeout_s if tls is not None else None,
         ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S if tls is not None else None,
+        ssl_incoming_bio_size=BIO_BYTES if tls is not None else None,
     )
 
 
