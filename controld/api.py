@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
@@ -29,6 +30,7 @@ from controld.errors import (
 )
 from controld.records import Actor, Entry
 from controld.roles import Action, Role, Scope, scope_of
+from controld.store import StoreUnavailableError
 from rclib.wire.audit import AuditAction
 
 if TYPE_CHECKING:
@@ -207,7 +209,9 @@ async def admit(
         )
     )
     if user is not None and is_touch_due:
-        await services.store.write(lambda tx: store_users.touch(tx, token, now_ms, idle_ms))
+        # What cannot be noted does not prolong the login, and hinders nobody from looking.
+        with suppress(StoreUnavailableError):
+            await services.store.write(lambda tx: store_users.touch(tx, token, now_ms, idle_ms))
     if user is None:
         raise UnauthenticatedError("not_signed_in", "the token is unknown or over; log in again")
     call = Call(services, request, Actor(user.id, user.name, source), now_ms, user, token)
