@@ -52,7 +52,7 @@ class Admissions:
         return tuple(
             RelayLeg(
                 relay=relay.id,
-                url=relay.url,
+                url=relay.url_of(session),
                 token=mint(
                     Admission(
                         sub=session,
@@ -72,7 +72,8 @@ class Admissions:
     def addresses(self) -> Iterator[tuple[RelayId, str]]:
         """Where legs may have been opened."""
         for relay in self._relays:
-            yield relay.id, relay.url
+            for url in relay.urls:
+                yield relay.id, url
 
     def revocation(self, session: SessionId, relay: RelayId, now_s: int, until_s: int) -> str:
         """Sign that a session is over at one relay. Times are UTC seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from rclib.runtime.http_status import StatusConfig
 from rclib.runtime.net import Endpoint
 from rclib.runtime.secret import SecretBytes, SecretStr
 from rclib.wire.control import StunServer, StunServers, Url
-from rclib.wire.ids import RelayId
+from rclib.wire.ids import RelayId, SessionId
 
 HostName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.:-]{1,255}\Z")]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
@@ -33,11 +34,21 @@ class RelayConfig(Config, frozen=True, kw_only=True):
     """One relay that sessions may use."""
 
     id: RelayId
-    url: Url
+    url: Url | Annotated[tuple[Url, ...], msgspec.Meta(min_length=1, max_length=64)]
+    """Of a relay with several workers: one for each, in any order that stays the same."""
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("wss://", "ws://")):
-            raise ValueError(f"relay {self.id}: the URL begins with wss://, not {self.url[:20]!r}")
+        for url in self.urls:
+            if not url.startswith(("wss://", "ws://")):
+                raise ValueError(f"relay {self.id}: the URL begins with wss://, not {url[:20]!r}")
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return (self.url,) if isinstance(self.url, str) else self.url
+
+    def url_of(self, session: SessionId) -> str:
+        """The worker that serves a session: the same for both of its ends."""
+        return self.urls[zlib.crc32(session.encode()) % len(self.urls)]
 
 
 class TimesConfig(Config, frozen=True, kw_only=True):

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 from rclib.runtime.service import Service, run_service
 from relayd.config import DEFAULT_PATH, RelaydConfig
 from relayd.server import RelayServer
+from relayd.workers import serve_with_workers
 
 if TYPE_CHECKING:
     from rclib.runtime.context import Context
 
 
 async def run(config: RelaydConfig, ctx: Context) -> None:
+    if config.workers > 1:
+        await serve_with_workers(config, ctx)
+        return
     server = RelayServer(config, ctx)
     await ctx.serve_status(config.status)
     await server.run(lambda port: ctx.ready(f"relay {config.relay} on port {port}"))

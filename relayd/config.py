@@ -9,7 +9,7 @@ import msgspec
 
 from rclib.runtime.config import Config
 from rclib.runtime.http_status import StatusConfig
-from rclib.runtime.net import parse_endpoint
+from rclib.runtime.net import Endpoint, parse_endpoint
 from rclib.wire.ids import RelayId
 from rclib.wire.relay import DEAD_S, MAX_MESSAGE_BYTES, PING_S
 
@@ -28,6 +28,9 @@ class RelaydConfig(Config, frozen=True, kw_only=True):
     """Public keys (PEM) of the control planes whose tokens admit."""
     listen: str = "0.0.0.0:443"
     """`[::]:443` serves IPv4 as well."""
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    """Processes that share the sessions, each on a port of its own: `listen`'s and those after it.
+    The control plane's configuration names them all, and sends both ends of a session to one."""
     certificate: Path | None = None
     key: Path | None = None
     insecure_plaintext: bool = False
@@ -60,8 +63,23 @@ class RelaydConfig(Config, frozen=True, kw_only=True):
             )
         if not self.insecure_plaintext and (self.certificate is None or self.key is None):
             raise ValueError("certificate and key are required (PEM files)")
+        if endpoint.port + self.workers - 1 > _LAST_PORT:
+            raise ValueError(
+                f"{self.workers} workers from port {endpoint.port} on go beyond {_LAST_PORT}"
+            )
         if self.dead_s <= self.ping_s:
             raise ValueError(
                 f"dead_s = {self.dead_s:g} would end every quiet leg before its PING; "
                 f"set it above ping_s = {self.ping_s:g}"
             )
+
+    def of_worker(self, index: int) -> RelaydConfig:
+        """What one of the workers serves."""
+        endpoint = parse_endpoint(self.listen)
+        # Port 0 is a free one for each.
+        port = endpoint.port + index if endpoint.port else 0
+        own = Endpoint(endpoint.host, port)
+        return msgspec.structs.replace(self, listen=str(own), workers=1, status=StatusConfig())
+
+
+_LAST_PORT = 65_535

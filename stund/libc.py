@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 from typing import Any, Final, cast
 
 import numpy as np
@@ -38,7 +37,6 @@ MMSGHDR: Final = cast("np.dtype[np.void]", np.dtype(_Mmsghdr))
 IOVEC: Final = cast("np.dtype[np.void]", np.dtype(_Iovec))
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG: Final = 1
 
 HAS_MMSG: Final = hasattr(_libc, "recvmmsg") and hasattr(_libc, "sendmmsg")
 
@@ -73,14 +71,6 @@ def sendmmsg(fd: int, vector: int, count: int, flags: int) -> int:
     An error is raised for the first message only; a later one ends the call early.
     """
     return _checked(_sendmmsg(fd, vector, count, flags))
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the one that started it ends; raises OSError."""
-    prctl = _function("prctl", ctypes.c_int, *[ctypes.c_ulong] * 4)
-    _checked(prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
-    if os.getppid() != parent:  # it ended before the kernel knew
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _checked(result: int) -> int:

@@ -13,7 +13,7 @@ from stund.arena import Arena
 from stund.limiter import SECRET_BYTES
 from stund.metrics import ArenaCollector
 from stund.sockets import endpoints_of, inherited_sockets, open_sockets, size_buffers
-from stund.workers import Workers
+from stund.workers import StundWorkers
 
 if TYPE_CHECKING:
     from rclib.runtime.context import Context
@@ -48,7 +48,9 @@ async def serve(config: StundConfig, ctx: Context) -> None:
         if config.workers == 1:
             ctx.tasks.create_task(answer(sockets, arena, 0, config.rate_limit, ctx.healthy))
         else:
-            workers = Workers(config, endpoints, sockets if handed_over else [], arena, metrics)
+            workers = StundWorkers(
+                config, endpoints, sockets if handed_over else [], arena, metrics
+            )
             if not handed_over:
                 for each in sockets:
                     each.close()  # each worker has its own, for the kernel to spread clients over

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import sys
 from contextlib import ExitStack
@@ -10,14 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rclib.runtime.health import STALE_AFTER_S
-from rclib.runtime.logs import configure_logging
-from rclib.runtime.loop import new_event_loop
-from rclib.runtime.supervisor import Supervisor
+from rclib.runtime.workers import run_worker, say_ready
 from stund.answering import answer
 from stund.arena import Arena
-from stund.libc import die_with_parent
-from stund.workers import READY_LINE, STOP_DEADLINE_S, WorkerSpec
+from stund.workers import WorkerSpec
 
 if TYPE_CHECKING:
     from rclib.runtime.context import Context
@@ -26,20 +21,8 @@ if TYPE_CHECKING:
 def main() -> int:
     """Answer until terminated, or until the process that started this one is gone."""
     spec = msgspec.json.decode(sys.argv[1], type=WorkerSpec)
-    die_with_parent(spec.parent)
-    configure_logging("warning")  # starts and stops are the parent's to tell
-    supervisor = Supervisor(
-        "stund",
-        lambda ctx: _work(spec, ctx),
-        config_dir=None,
-        shutdown_deadline_s=STOP_DEADLINE_S,
-        stale_after_s=STALE_AFTER_S,
-    )
-    try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            return runner.run(supervisor.supervise())
-    finally:
-        supervisor.disarm()
+    # Starts and stops are the parent's to tell.
+    return run_worker("stund", spec.parent, lambda ctx: _work(spec, ctx), log_level="warning")
 
 
 async def _work(spec: WorkerSpec, ctx: Context) -> None:
@@ -47,8 +30,7 @@ async def _work(spec: WorkerSpec, ctx: Context) -> None:
     with ExitStack() as undo:
         sockets = [undo.enter_context(socket.socket(fileno=fd)) for fd in spec.sockets]
         ctx.tasks.create_task(answer(sockets, arena, spec.index, spec.rate_limit, ctx.healthy))
-        sys.stdout.buffer.write(READY_LINE)
-        sys.stdout.buffer.flush()
+        say_ready()
         await ctx.stopping.wait()
 
 

@@ -47,7 +47,15 @@ def load_config(type_: type[C], path: Path | None) -> C:
 
     Relative file names of secrets are taken from the directory of the file.
     """
-    document = _read_toml(path) if path is not None else {}
+    return _build(type_, _read_toml(path) if path is not None else {}, path)
+
+
+def parse_config(type_: type[C], text: str) -> C:
+    """Read back what `render_config` made of a configuration without secrets."""
+    return _build(type_, tomllib.loads(text), None)
+
+
+def _build(type_: type[C], document: dict[str, Any], path: Path | None) -> C:
     stranger = unknown_key(type_, document)
     if stranger is not None:
         key, hint = stranger
