@@ -29,6 +29,8 @@ SYSTEMD: Final = Path("/lib/systemd/systemd")
 PROGRAMS: Final = Path("/opt/remoteconnect")
 
 _PROJECT: Final = Path(__file__).resolve().parent.parent
+_UNIT_FILES: Final = _PROJECT / "systemd"
+DAEMONS: Final = tuple(sorted(each.stem for each in _UNIT_FILES.glob("*.service")))
 _START_S: Final = 20.0
 _END_S: Final = 10.0
 _COMMAND_S: Final = 60.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import grp
 import os
 import shutil
 import socket
@@ -56,7 +57,8 @@ def open_listener(path: Path, *, mode: int, group: str | None, program: str) -> 
                 sock.bind(str(path))
                 undo.callback(path.unlink, missing_ok=True)
                 # Nobody can connect before listen(), so that the permissions come first.
-                if group is not None:
+                # A service of that group gets it right by itself, and may change no owner.
+                if group is not None and path.stat().st_gid != grp.getgrnam(group).gr_gid:
                     shutil.chown(path, group=group)
                 path.chmod(mode)
                 sock.listen(_BACKLOG)

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,13 @@ _ANSWER_S: Final = 2.0
 _POLL_S: Final = 0.005
 _MAX_ANSWER: Final = 64 * 1024
 _TUN_DEVICE: Final = Path("/dev/net/tun")
+# prctl(PR_SET_PDEATHSIG, SIGKILL), then the command. util-linux' setpriv does it too, but needs
+# capset(2), which the gates' units withhold.
+_DIE_WITH_PARENT: Final = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 class WireGuardGo:
@@ -132,8 +140,6 @@ def missing_for_wireguard_go() -> str | None:
     """Say what keeps wireguard-go from running here, as a clause; None: nothing."""
     if shutil.which("wireguard-go") is None:
         return "the program wireguard-go is missing (apt install wireguard-go)"
-    if shutil.which("setpriv") is None:
-        return "the program setpriv is missing (apt install util-linux)"
     if not _TUN_DEVICE.exists():
         return f"{_TUN_DEVICE} is missing (modprobe tun)"
     return None
@@ -144,7 +150,7 @@ def _start(interface: str) -> subprocess.Popen[bytes]:
     if missing is not None:
         raise GateRefused(GateError.NO_WIREGUARD, missing)
     return subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "wireguard-go", "--foreground", interface],
+        [sys.executable, "-IS", "-c", _DIE_WITH_PARENT, "wireguard-go", "--foreground", interface],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         # Without the second one it advertises the kernel's WireGuard at every start.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.service_manager import PROGRAMS, ServiceManager, why_not
+from testbed.service_manager import DAEMONS, PROGRAMS, ServiceManager, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,3 +49,10 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceManager
         built.run("cp", f"{DATA}/token-key.pub.pem", ETC)
         built.run("chmod", "-R", "a+rX", f"{ETC}/tls")
         yield built
+
+
+@pytest.fixture
+def running(manager: ServiceManager) -> ServiceManager:
+    """All seven services."""
+    manager.start(*DAEMONS)
+    return manager

@@ -54,7 +54,7 @@ def test_the_kernel_comes_first_and_the_probe_goes(programs: Path) -> None:
 
 
 def test_without_it_wireguard_go_is_taken(programs: Path) -> None:
-    install(programs, "wireguard-go", "setpriv")
+    install(programs, "wireguard-go")
     assert choose_wireguard(netlink(WITHOUT), "rcg").name == "wireguard-go"
 
 
@@ -65,7 +65,7 @@ def test_with_neither_the_refusal_says_what_to_install(programs: Path) -> None:
 
 
 def test_a_missing_privilege_is_not_taken_for_a_missing_kernel_module(programs: Path) -> None:
-    install(programs, "wireguard-go", "setpriv")
+    install(programs, "wireguard-go")
     with pytest.raises(GateRefused) as refused:
         choose_wireguard(netlink(no_privilege("creating rcg-probe")), "rcg")
     assert refused.value.error is GateError.NO_PRIVILEGE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -195,16 +194,13 @@ def test_a_killed_wireguard_go_is_noticed_and_cleaned_up(host: Host) -> None:
 
 
 class TestMissing:
-    @pytest.mark.parametrize("program", ["wireguard-go", "setpriv"])
     def test_a_missing_program_is_named_with_its_package(
-        self, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for each in {"wireguard-go", "setpriv"} - {program}:
-            (tmp_path / each).symlink_to(shutil.which("true") or "/bin/true")
         monkeypatch.setenv("PATH", str(tmp_path))
         missing = missing_for_wireguard_go()
         assert missing is not None
-        assert f"the program {program} is missing (apt install" in missing
+        assert "the program wireguard-go is missing (apt install" in missing
 
     def test_creating_without_it_says_so(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
