@@ -1,4 +1,4 @@
-"""One leg's connection; the only module of relayd that knows picows.
+"""One leg's connection. Beside `upgrade` the only module of relayd that knows picows.
 
 A DATA message goes from the read callback of one leg into the write of the other: no task, no
 await, nothing per packet. All that one read brought leaves in one write. What a slow leg does
@@ -8,7 +8,6 @@ not take waits in its own queue, so that no reader ever waits for another leg.
 from __future__ import annotations
 
 import asyncio
-import logging
 import struct
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -21,26 +20,15 @@ from rclib.wire import relay
 from rclib.wire.relay import CloseReason, is_burst
 from relayd.reasons import DropReason
 from relayd.receive_rate import ReceiveRate
-from relayd.turns import BIO_BYTES, IDLE_BUFFER_BYTES, limit_turns
 
 if TYPE_CHECKING:
-    import socket
-    import ssl
-    from collections.abc import Callable
-
-    from rclib.runtime.logs import RateLimitedLogger
     from rclib.wire.identity import Side
     from rclib.wire.ids import SessionId
     from rclib.wire.relay import Readable
     from relayd.channels import LegId
 
-PATH: Final = "/relay"
-BACKLOG: Final = 4096
-SHUTDOWN_TIMEOUT_S: Final = 1.0
 WRITE_BUFFER_BYTES: Final = 64 * 1024
 """What the transport takes before the queue fills, where the oldest data can still go first."""
-
-WEBSOCKET_FAULT = "websocket_fault"
 
 # RFC 6455 §5.2: FIN and opcode 2; the length, or 126 and the length in 16 bits.
 _SHORT_HEADER: Final = struct.Struct("!BB")
@@ -55,6 +43,10 @@ _CLOSE_CODES: Final = {
     CloseReason.TOO_MANY: picows.WSCloseCode.TRY_AGAIN_LATER,
     CloseReason.SHUTTING_DOWN: picows.WSCloseCode.SERVICE_RESTART,
 }
+
+
+# 1004 to 1006 and 1015 are for programs to say to themselves.
+_CODES_ON_THE_WIRE: Final = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 
 
 class LegEvents(Protocol):
@@ -178,7 +170,8 @@ class Leg(picows.WSListener):
         is_last = frame.last_in_buffer
         if self._rate is not None:
             self._read_bytes += len(frame.get_payload_as_memoryview())
-        if frame.msg_type is picows.WSMsgType.BINARY and frame.fin:
+        is_plain = not (frame.rsv1 or frame.rsv2 or frame.rsv3)
+        if frame.msg_type is picows.WSMsgType.BINARY and frame.fin and is_plain:
             message = frame.get_payload_as_memoryview()
             if self.partner is not None and is_burst(message):
                 self._count(len(message))
@@ -241,12 +234,20 @@ class Leg(picows.WSListener):
     # Internals.
 
     def _other_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        """Do what RFC 6455 asks for where picows leaves it to its user."""
         kind = frame.msg_type
-        if kind is picows.WSMsgType.PING:
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            # picows knows no extension either, but reads on.
+            self._events.leg_ended(self, CloseReason.BAD_FRAME, "no extension was negotiated")
+        elif kind is picows.WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
         elif kind is picows.WSMsgType.CLOSE:
-            transport.send_close(picows.WSCloseCode.OK)
-            self._events.leg_ended(self, CloseReason.DONE, "closed by its own end")
+            if _may_close(frame.get_payload_as_bytes()):
+                transport.send_close(picows.WSCloseCode.OK)
+                self._events.leg_ended(self, CloseReason.DONE, "closed by its own end")
+            else:
+                detail = "no close code of RFC 6455"
+                self._events.leg_ended(self, CloseReason.BAD_FRAME, detail)
         elif kind is not picows.WSMsgType.PONG:
             self._close_code = picows.WSCloseCode.UNSUPPORTED_DATA
             detail = "only whole binary messages are understood"
@@ -290,37 +291,12 @@ class Leg(picows.WSListener):
         self._gathered = []
 
 
-async def serve(
-    listener: socket.socket,
-    tls: ssl.SSLContext | None,
-    upgrade_timeout_s: float,
-    new_leg: Callable[[], Leg],
-    log: RateLimitedLogger,
-) -> asyncio.Server:
-    """Serve legs on a bound socket until the server is closed; it owns the socket then."""
-
-    def route(request: picows.WSUpgradeRequest) -> Leg | None:
-        # None is answered with 404. Browsers, which send Origin, have no business here.
-        if request.path != PATH.encode() or "Origin" in request.headers:
-            return None
-        return new_leg()
-
-    limit_turns()
-    return await picows.ws_create_server(
-        route,
-        sock=listener,
-        ssl=tls,
-        backlog=BACKLOG,
-        websocket_handshake_timeout=upgrade_timeout_s,
-        max_frame_size=relay.MAX_MESSAGE_BYTES,
-        read_buffer_init_size=IDLE_BUFFER_BYTES,
-        # Every frame is to reach on_ws_frame: the last of a read may be a PING.
-        enable_auto_pong=False,
-        logger_name=logging.LoggerAdapter(_picows_logger(log)),
-        ssl_handshake_timeout=upgrade_timeout_s if tls is not None else None,
-        ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S if tls is not None else None,
-        ssl_incoming_bio_size=BIO_BYTES if tls is not None else None,
-    )
+def _may_close(payload: bytes) -> bool:
+    """Whether a close frame's code may stand in one (RFC 6455 §7.4)."""
+    if not payload:
+        return True
+    code = int.from_bytes(payload[:2], "big")
+    return any(code in codes for codes in _CODES_ON_THE_WIRE)
 
 
 def _header(message: Readable) -> bytes:
@@ -329,28 +305,3 @@ def _header(message: Readable) -> bytes:
     if size <= _MAX_SHORT:
         return _SHORT_HEADER.pack(_FINAL_BINARY, size)
     return _LONG_HEADER.pack(_FINAL_BINARY, _LENGTH_IN_16_BITS, size)
-
-
-def _picows_logger(log: RateLimitedLogger) -> logging.Logger:
-    """A logger outside the global tree that lets through what went wrong, once in a while."""
-    logger = logging.Logger("relayd.picows", logging.ERROR)  # noqa: LOG001 - one per server
-    logger.addHandler(_Faults(log))
-    return logger
-
-
-class _Faults(logging.Handler):
-    """Peers can provoke each of these at will."""
-
-    def __init__(self, log: RateLimitedLogger) -> None:
-        super().__init__()
-        self._log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        tell = self._log.error if error is not None else self._log.info
-        tell(
-            WEBSOCKET_FAULT,
-            once_per=(record.msg, type(error).__name__),
-            detail=record.getMessage(),
-            exc_info=error,
-        )

@@ -36,10 +36,11 @@ from relayd.channels import (
     Timing,
     Trust,
 )
-from relayd.leg import Leg, Traffic, serve
+from relayd.leg import Leg, Traffic
 from relayd.listening import LimitedListener
 from relayd.metrics import Metrics
 from relayd.reasons import DropReason
+from relayd.upgrade import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
