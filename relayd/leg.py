@@ -1,4 +1,4 @@
-"""One leg's connection. Beside `upgrade` the only module of relayd that knows picows.
+"""One leg's connection. The only module of relayd that knows picows.
 
 A DATA message goes from the read callback of one leg into the write of the other: no task, no
 await, nothing per packet. All that one read brought leaves in one write. What a slow leg does
@@ -8,7 +8,7 @@ not take waits in its own queue, so that no reader ever waits for another leg.
 from __future__ import annotations
 
 import asyncio
-import struct
+import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 import picows
@@ -20,22 +20,25 @@ from rclib.wire import relay
 from rclib.wire.relay import CloseReason, is_burst
 from relayd.reasons import DropReason
 from relayd.receive_rate import ReceiveRate
+from relayd.rfc6455 import binary_header, may_close
+from relayd.turns import BIO_BYTES, IDLE_BUFFER_BYTES, limit_turns
+from relayd.websocket_log import websocket_logger
 
 if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Callable
+
+    from rclib.runtime.logs import RateLimitedLogger
     from rclib.wire.identity import Side
     from rclib.wire.ids import SessionId
-    from rclib.wire.relay import Readable
     from relayd.channels import LegId
 
+PATH: Final = "/relay"
+BACKLOG: Final = 4096
+SHUTDOWN_TIMEOUT_S: Final = 1.0
 WRITE_BUFFER_BYTES: Final = 64 * 1024
 """What the transport takes before the queue fills, where the oldest data can still go first."""
-
-# RFC 6455 §5.2: FIN and opcode 2; the length, or 126 and the length in 16 bits.
-_SHORT_HEADER: Final = struct.Struct("!BB")
-_LONG_HEADER: Final = struct.Struct("!BBH")
-_FINAL_BINARY: Final = 0x82
-_MAX_SHORT: Final = 125
-_LENGTH_IN_16_BITS: Final = 126
 
 _CLOSE_CODES: Final = {
     CloseReason.DONE: picows.WSCloseCode.OK,
@@ -43,10 +46,6 @@ _CLOSE_CODES: Final = {
     CloseReason.TOO_MANY: picows.WSCloseCode.TRY_AGAIN_LATER,
     CloseReason.SHUTTING_DOWN: picows.WSCloseCode.SERVICE_RESTART,
 }
-
-
-# 1004 to 1006 and 1015 are for programs to say to themselves.
-_CODES_ON_THE_WIRE: Final = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 
 
 class LegEvents(Protocol):
@@ -228,7 +227,7 @@ class Leg(picows.WSListener):
             for message in gathered:
                 self._enqueue(message)
         else:
-            pieces = [piece for message in gathered for piece in (_header(message), message)]
+            pieces = [piece for message in gathered for piece in (binary_header(message), message)]
             self._transport.underlying_transport.write(b"".join(pieces))
 
     # Internals.
@@ -242,7 +241,7 @@ class Leg(picows.WSListener):
         elif kind is picows.WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
         elif kind is picows.WSMsgType.CLOSE:
-            if _may_close(frame.get_payload_as_bytes()):
+            if may_close(frame.get_payload_as_bytes()):
                 transport.send_close(picows.WSCloseCode.OK)
                 self._events.leg_ended(self, CloseReason.DONE, "closed by its own end")
             else:
@@ -291,17 +290,34 @@ class Leg(picows.WSListener):
         self._gathered = []
 
 
-def _may_close(payload: bytes) -> bool:
-    """Whether a close frame's code may stand in one (RFC 6455 §7.4)."""
-    if not payload:
-        return True
-    code = int.from_bytes(payload[:2], "big")
-    return any(code in codes for codes in _CODES_ON_THE_WIRE)
+async def serve(
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+    upgrade_timeout_s: float,
+    new_leg: Callable[[], Leg],
+    log: RateLimitedLogger,
+) -> asyncio.Server:
+    """Serve legs on a bound socket until the server is closed; it owns the socket then."""
 
+    def route(request: picows.WSUpgradeRequest) -> Leg | None:
+        # None is answered with 404. Browsers, which send Origin, have no business here.
+        if request.path != PATH.encode() or "Origin" in request.headers:
+            return None
+        return new_leg()
 
-def _header(message: Readable) -> bytes:
-    """The WebSocket header of a server's binary message of up to MAX_MESSAGE_BYTES."""
-    size = len(message)
-    if size <= _MAX_SHORT:
-        return _SHORT_HEADER.pack(_FINAL_BINARY, size)
-    return _LONG_HEADER.pack(_FINAL_BINARY, _LENGTH_IN_16_BITS, size)
+    limit_turns()
+    return await picows.ws_create_server(
+        route,
+        sock=listener,
+        ssl=tls,
+        backlog=BACKLOG,
+        websocket_handshake_timeout=upgrade_timeout_s,
+        max_frame_size=relay.MAX_MESSAGE_BYTES,
+        read_buffer_init_size=IDLE_BUFFER_BYTES,
+        # Every frame is to reach on_ws_frame: the last of a read may be a PING.
+        enable_auto_pong=False,
+        logger_name=logging.LoggerAdapter(websocket_logger(log)),
+        ssl_handshake_timeout=upgrade_timeout_s if tls is not None else None,
+        ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S if tls is not None else None,
+        ssl_incoming_bio_size=BIO_BYTES if tls is not None else None,
+    )

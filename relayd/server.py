@@ -36,11 +36,10 @@ from relayd.channels import (
     Timing,
     Trust,
 )
-from relayd.leg import Leg, Traffic
+from relayd.leg import Leg, Traffic, serve
 from relayd.listening import LimitedListener
 from relayd.metrics import Metrics
 from relayd.reasons import DropReason
-from relayd.upgrade import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
