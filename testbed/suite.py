@@ -102,12 +102,14 @@ class Suite:
         arguments = ("--config", str(self.data / "controld.toml"))
         self._start(self.bed.host(Role.CLOUD), "controld", *arguments)
 
-    def start_relay(self, name: str) -> None:
+    def start_relay(self, name: str, host: str = Role.CLOUD, port: int = 0) -> Process:
         tls = self.bed.directory / "relay-tls"
-        text = RELAYD_TOML.format(name=name, port=RELAYS[name][1], tls=tls, data=self.data)
-        config = self._config(f"relayd-{name}", text)
-        cloud = self.bed.host(Role.CLOUD)
-        self._start(cloud, "relayd", "--config", str(config), key=f"cloud:{name}")
+        port = port or RELAYS[name][1]
+        text = RELAYD_TOML.format(name=name, port=port, tls=tls, data=self.data)
+        config = self._config(f"relayd-{name}-{port}", text)
+        started = self.bed.host(host)
+        key = f"{started.name}:{name}"
+        return self._start(started, "relayd", "--config", str(config), key=key)
 
     def start_stund(self) -> None:
         everywhere = [

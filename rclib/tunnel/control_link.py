@@ -19,6 +19,7 @@ import aiohttp
 from rclib.runtime.backoff import FullJitter
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.version import suite_version
+from rclib.tunnel.name_lookup import BookResolver
 from rclib.wire.control import (
     LINK_VERSION,
     MAX_LINK_BYTES,
@@ -145,14 +146,16 @@ class ControlLink:
     async def _one_link(self) -> None:
         """Dial, and live until the link breaks; always ends with LinkBrokenError."""
         server = self._settings.enrolment.server
+        uplink = self._settings.uplink
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=DIAL_TIMEOUT_S)
+        connector = aiohttp.TCPConnector(resolver=BookResolver(uplink.names))
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout) as http,
+                aiohttp.ClientSession(timeout=timeout, connector=connector) as http,
                 http.ws_connect(
                     server + LINK_PATH,
-                    ssl=self._settings.uplink.tls,
-                    proxy=self._settings.uplink.proxy,
+                    ssl=uplink.tls,
+                    proxy=uplink.proxy,
                     # aiohttp gives an unanswered ping half its interval: 37 s, within DEAD_S.
                     heartbeat=PING_S,
                     max_msg_size=MAX_LINK_BYTES,
@@ -161,6 +164,7 @@ class ControlLink:
             ):
                 async with asyncio.timeout(DIAL_TIMEOUT_S):
                     welcome = await self._introduce(socket)
+                uplink.note_right(server, socket.get_extra_info("peername"))
                 self._begin(welcome)
                 await self._live(socket)
         except TimeoutError:

@@ -16,6 +16,7 @@ import picows
 from python_socks import ProxyError
 
 from rclib.runtime.clock import boottime
+from rclib.tunnel.name_lookup import Dial
 from rclib.tunnel.own_addresses import source_towards
 from rclib.tunnel.relay_leg import LegState, RelayLegCore
 from rclib.tunnel.send_queue import SendQueue
@@ -213,6 +214,7 @@ class RelayConnection(picows.WSListener):
 async def dial(url: str, connection: RelayConnection, uplink: Uplink) -> None:
     """Connect one leg; raises OSError (TLS and WebSocket failures included)."""
     context = _context_for(url, uplink.tls)
+    attempt = Dial(uplink.names)
     try:
         async with asyncio.timeout(DIAL_TIMEOUT_S):
             await picows.ws_connect(
@@ -224,13 +226,18 @@ async def dial(url: str, connection: RelayConnection, uplink: Uplink) -> None:
                 websocket_handshake_timeout=DIAL_TIMEOUT_S,
                 max_frame_size=relay.MAX_MESSAGE_BYTES,
                 max_redirects=0,
+                socket_factory=lambda parsed: attempt.connect(parsed.host, parsed.port),
                 logger_name=_SILENT,
             )
+            attempt.led_right()
     except TimeoutError:
+        attempt.led_wrong()
         raise OSError(f"{url} does not answer within {DIAL_TIMEOUT_S:.0f} s") from None
     except (picows.WSError, picows.WSInvalidURL, ProxyError) as exc:
+        attempt.led_wrong()
         raise OSError(f"{url}: {exc}") from None
     except OSError as exc:
+        attempt.led_wrong()
         reason = exc.strerror or str(exc) or "the connection was cut while it was set up"
         raise OSError(f"{url}: {reason}") from None
 

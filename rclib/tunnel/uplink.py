@@ -5,13 +5,14 @@ Control link, enrolment and relay legs all leave by it, so that one setting serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from rclib.runtime.errors import StartError
 from rclib.runtime.tlsfiles import client_context
+from rclib.tunnel.name_lookup import AddressBook
 
 if TYPE_CHECKING:
     import ssl
@@ -26,6 +27,13 @@ class Uplink:
     tls: ssl.SSLContext
     proxy: str | None = None
     """http://HOST:PORT, with the percent-encoded login in front of the host if it wants one."""
+    names: AddressBook = field(default_factory=AddressBook)
+
+    def note_right(self, url: str, peer: tuple[object, ...] | None) -> None:
+        """Remember where the way to this server began: its own address, or the proxy's."""
+        name = urlsplit(self.proxy or url).hostname
+        if peer is not None and name is not None:
+            self.names.led_right(name, str(peer[0]))
 
     def __repr__(self) -> str:
         """Without the login."""
