@@ -15,7 +15,7 @@ if [ "$kind" = tests ]; then
   needed+=" systemd-analyze:systemd turnutils_stunclient:coturn stun:stun-client chromium:chromium
             /usr/lib/postgresql/*/bin/postgres:postgresql
             qemu-system-x86_64:qemu-system-x86 mkfs.ext4:e2fsprogs iperf3:iperf3
-            strace:strace"
+            strace:strace /usr/lib/*/faketime/libfaketimeMT.so.1:faketime"
   # QEMU's file server left QEMU for a package of its own.
   case $(. /etc/os-release && echo "$ID ${VERSION_ID-}") in
     "debian 12" | "ubuntu 22"*) needed+=" /usr/lib/qemu/virtiofsd:qemu-system-common" ;;

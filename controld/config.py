@@ -67,6 +67,8 @@ class TimesConfig(Config, frozen=True, kw_only=True):
     login_idle_s: Annotated[int, msgspec.Meta(ge=60, le=900)] = 900
     """A login that is not used for this long is over; in any case after api_token_s."""
     api_token_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 43_200
+    clock_back_s: Annotated[int, msgspec.Meta(ge=0)] = 300
+    """How far behind the record's newest row the machine's clock may be at a start."""
 
 
 class SyslogConfig(Config, frozen=True, kw_only=True):

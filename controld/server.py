@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,7 @@ from controld import (
     api_sessions,
     api_tokens,
     api_users,
+    store_audit,
 )
 from controld.admissions import Admissions
 from controld.api import MAX_BODY_BYTES, REQUEST_S, Route
@@ -48,8 +50,8 @@ from controld.sealing import Sealer
 from controld.services import Services
 from controld.store import Store, StoreUnavailableError
 from controld.sweeper import Sweeper
-from rclib.runtime.clock import wall_ms
-from rclib.runtime.errors import ConfigError, bind_error
+from rclib.runtime.clock import ForwardClock, wall_ms
+from rclib.runtime.errors import ConfigError, StartError, bind_error
 from rclib.runtime.net import endpoint_of
 from rclib.runtime.tlsfiles import add_authority, client_context, server_context
 from rclib.wire.control import LinkRefusal
@@ -107,7 +109,7 @@ class Server:
 
 async def run(config: ControldConfig, ctx: Context) -> None:
     """Run until asked to stop."""
-    async with open_server(config, ctx) as server:
+    async with open_server(config, ctx, now_ms=ForwardClock()) as server:
         await ctx.serve_status(config.status)
         tasks = [
             ctx.tasks.create_task(server.sweeper.run(ctx.healthy, ctx.alive)),
@@ -143,6 +145,7 @@ async def open_server(
         log_key = load_log_key(config.audit_key)
         store = await Store.open(config.database_in(base))
         undo.push_async_callback(store.close)
+        _check_clock(await store.read(store_audit.dated), now_ms(), config.times.clock_back_s)
         providers = Providers(config.providers, base, now_ms, ctx.log)
         undo.push_async_callback(providers.close)
         recorder = Recorder(store)
@@ -188,6 +191,19 @@ async def open_server(
         services.public_port = config.public_port or endpoint.port
         undo.callback(hub.close_all, LinkRefusal.SHUTTING_DOWN, "controld is restarting")
         yield Server(services, sweeper, revoker, endpoint, app)
+
+
+def _check_clock(newest_ms: int, now_ms: int, tolerance_s: int) -> None:
+    """A clock that lost its time would bring back what is over: tickets, codes, logins."""
+    if newest_ms - now_ms <= tolerance_s * 1000:
+        return
+    now, newest = (datetime.fromtimestamp(ms // 1000, UTC) for ms in (now_ms, newest_ms))
+    raise StartError(
+        f"this machine's clock says {now:%Y-%m-%d %H:%M}, but the record goes to "
+        f"{newest:%Y-%m-%d %H:%M} (UTC). Set the clock "
+        "(timedatectl), then start again; if it is right now and was wrong before, start once "
+        "with a larger clock_back_s under [times] in controld.toml"
+    )
 
 
 def _syslog_target(config: SyslogConfig, ctx: Context) -> Target:

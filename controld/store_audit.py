@@ -98,6 +98,11 @@ def newest(tx: Tx) -> int:
     return tx.scalar(select(func.max(audit.c.seq))) or 0
 
 
+def dated(tx: Tx) -> int:
+    """When the newest row was written, UTC in milliseconds; 0 for none."""
+    return tx.scalar(select(audit.c.at_ms).order_by(audit.c.seq.desc()).limit(1)) or 0
+
+
 def page(tx: Tx, organisation: OrganisationId, after: int, limit: int) -> Sequence[Record]:
     """The organisation's records behind sequence number `after`, oldest first."""
     query = (

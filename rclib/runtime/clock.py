@@ -1,9 +1,13 @@
-"""The two clocks of every process: one that measures, one that dates."""
+"""The clocks of every process: one that measures, one that dates, one that grants."""
 
 from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 if sys.platform == "linux":
 
@@ -31,3 +35,26 @@ else:
 def wall_ms() -> int:
     """UTC as milliseconds since 1970: for dates people read and tokens carry, never for leases."""
     return time.time_ns() // 1_000_000
+
+
+class ForwardClock:
+    """UTC in milliseconds that follows the wall clock's steps forward and never goes back.
+
+    For who grants something until a time of day and has to take it back then: a wall clock that
+    is set back would lengthen it, one that is set forward only ends it early. Until the next start
+    time goes on from where it was.
+    """
+
+    def __init__(
+        self,
+        wall_ms: Callable[[], int] = wall_ms,
+        boottime: Callable[[], float] = boottime,
+    ) -> None:
+        self._wall_ms = wall_ms
+        self._boottime = boottime
+        self._ahead_ms = float("-inf")
+
+    def __call__(self) -> int:
+        since_boot_ms = self._boottime() * 1000
+        self._ahead_ms = max(self._ahead_ms, self._wall_ms() - since_boot_ms)
+        return round(self._ahead_ms + since_boot_ms)
