@@ -1,4 +1,4 @@
-"""What of the C library has no Python function: recvmmsg, sendmmsg and prctl. Linux only.
+"""What of the C library has no Python function: recvmmsg and sendmmsg. Linux only.
 
 `MMSGHDR` and `IOVEC` describe the C structures to numpy, so that a vector of them is an array
 and its columns can be set at once.

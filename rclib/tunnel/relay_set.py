@@ -260,7 +260,8 @@ class RelaySet:
         while True:
             await asyncio.sleep(CHECK_S)
             for connection in tuple(self._connections.values()):
-                connection.check_silence(boottime())
+                # Now rather than at the next look, which would be too late.
+                connection.check_silence(boottime() + CHECK_S)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:

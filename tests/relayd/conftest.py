@@ -67,6 +67,8 @@ class Settings(TypedDict, total=False):
     accept_burst: int
     receive_bytes_per_s: int
     certificate_check_s: float
+    ping_s: float
+    dead_s: float
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,13 @@ def process_relay(authority: Authority, certificate: tuple[Path, Path]) -> Proce
     """Tells how a relay process is reached."""
     tls = ssl.create_default_context(cafile=str(certificate[0]))
     return lambda port: RunningRelay(RELAY, authority, f"wss://127.0.0.1:{port}/relay", tls)
+
+
+async def eventually(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    """Wait for what no event tells: something of the kernel, or of another process."""
+    async with asyncio.timeout(patience_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 class Probe:
