@@ -55,6 +55,8 @@ def configure_logging(
     handler.setFormatter(_StdlibFormatter(processors))
     logging.basicConfig(handlers=[handler], level=number, force=True)
     logging.captureWarnings(capture=True)
+    # aiohttp has a traceback for each request that is no HTTP: for whoever wants to fill a disk.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
 def get_logger(program: str, **fields: object) -> Logger:

@@ -33,11 +33,14 @@ def keep_logging() -> Iterator[None]:
     """Undo what configure_logging does to the process."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    server = logging.getLogger("aiohttp.server")
+    server_level = server.level
     yield
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+    server.setLevel(server_level)
 
 
 @pytest.fixture

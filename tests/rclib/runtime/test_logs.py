@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import os
@@ -8,6 +9,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,10 +72,10 @@ class TestJson:
 
 class TestStdlibLoggers:
     def test_messages_of_libraries_take_the_same_way(self, log_lines: LogLines) -> None:
-        logging.getLogger("aiohttp.server").warning("bad %s from %s", FORGERY, SecretStr("hunter2"))
+        logging.getLogger("aiohttp.client").warning("bad %s from %s", FORGERY, SecretStr("hunter2"))
 
         (line,) = log_lines()
-        assert (line["logger"], line["level"]) == ("aiohttp.server", "warning")
+        assert (line["logger"], line["level"]) == ("aiohttp.client", "warning")
         assert "hunter2" not in line["event"]
 
     def test_their_tracebacks_too(self, log_lines: LogLines) -> None:
@@ -99,6 +101,20 @@ def test_less_severe_events_are_left_out(keep_logging: None, emit: Callable[[str
     emit("noise_made")
 
     assert stream.getvalue() == ""
+
+
+async def test_what_is_no_http_leaves_no_line(log_lines: LogLines) -> None:
+    runner = web.AppRunner(web.Application(), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        reader, writer = await asyncio.open_connection(*runner.addresses[0])
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX: \0\r\n\r\n")
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    finally:
+        await runner.cleanup()
+    assert log_lines() == []
 
 
 @pytest.mark.usefixtures("keep_logging")

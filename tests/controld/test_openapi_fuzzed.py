@@ -1,0 +1,68 @@
+"""The API against its own document, by somebody else's fuzzer (schemathesis).
+
+No answer is a fault of ours (5xx), and each is one that the document names: status, content type,
+headers and body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.controld.conftest import Rig
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+)
+NOT_ASKED = (
+    "/api/v1/events",  # never ends
+    "/api/v1/logout",  # ends the login the others are asked with
+    "/api/v1/password",
+)
+EXAMPLES, SEED = 25, 1
+
+
+async def tell_what_there_is(rig: Rig) -> None:
+    """Ids of real objects, so that what is asked gets past "there is no such thing"."""
+    world, gateway = rig.world, rig.gateway.endpoint
+    (device, *_) = (await world.admin.ok("GET", f"/gateways/{gateway}/devices"))["devices"]
+    (user, *_) = (await world.state(rig.session))["users"]
+    there = {"gateway": gateway, "device": device["id"], "session": rig.session, "user": user}
+    lines = [f'"path.{name}" = "{value}"' for name, value in there.items()]
+    told = "\n".join(["[parameters]", *lines])
+    (world.directory / "schemathesis.toml").write_text(told, encoding="utf-8")
+
+
+async def test_every_answer_is_one_that_the_document_names(rig: Rig) -> None:
+    """With an administrator's token, on a plant with a gateway online and a session prepared."""
+    world = rig.world
+    await tell_what_there_is(rig)
+    exclude = [argument for path in NOT_ASKED for argument in ("--exclude-path", path)]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "run"),
+        f"{world.anyone.base}/api/v1/openapi.json",
+        *("--tls-verify", str(world.directory / "tls/ca.pem")),
+        *("--header", f"Authorization: Bearer {world.admin.token}"),
+        *("--checks", ",".join(CHECKS)),
+        *("--max-examples", str(EXAMPLES), "--seed", str(SEED), "--workers", "1"),
+        *("--generation-database", "none", "--no-color"),
+        *exclude,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=world.directory,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()[-8000:]
+    assert (await world.admin("GET", "/gateways")).status == 200  # the login is still one
+    actions = set(await world.actions())
+    assert {"gateway_created", "device_created", "user_created", "session_ended"} <= actions
