@@ -247,6 +247,12 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "time_left": ("Endet in", "Ends in"),
     "data": ("Daten", "Data"),
     "data_text": ("{received} empfangen, {sent} gesendet", "{received} received, {sent} sent"),
+    "flow_text": ("{to} hin, {back} zurück", "{to} there, {back} back"),
+    "refused_packets": ("Abgewiesen", "Turned away"),
+    "refused_packets_text": (
+        "{count} Pakete zu nicht freigegebenen Zielen",
+        "{count} packets to what was not released",
+    ),
     "end": ("Beenden", "End"),
     "end_of": ("Beenden: {who}", "End: {who}"),
     "confirm_end": ("Diese Verbindung beenden?", "End this connection?"),

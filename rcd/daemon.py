@@ -23,6 +23,7 @@ from rcd.commands import (
     SendRelease,
     Tell,
 )
+from rcd.flow_record import FlowRecord
 from rcd.gate_link import GateLink
 from rcd.metrics import Metrics
 from rcd.offers import Offers
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from rclib.tunnel.gate_client import GateUnavailable
     from rclib.tunnel.pins import Pins
     from rclib.tunnel.uplink import Uplink
-    from rclib.wire.gate import Opened, TunnelCounters
+    from rclib.wire.gate import Flows, Opened, TunnelCounters
     from rclib.wire.ids import SessionId, TunnelKey
     from rclib.wire.session import PathStatus
 
@@ -97,6 +98,7 @@ class Daemon:
         self.sessions = Sessions(
             max_sessions=config.max_sessions, technician_grace_s=config.technician_grace_s
         )
+        self.flow_record = FlowRecord()
         self.releases = Releases(
             required=config.release_required,
             wait_s=config.release_wait_s,
@@ -218,6 +220,9 @@ class Daemon:
         self._records.write(AuditAction.RULESET_MISMATCH, detail={"detail": detail})
         self._do(self.sessions.end_all(EndReason.RULESET_MISMATCH, detail=detail))
 
+    def gate_counted(self, flows: Flows) -> None:
+        self._do([*self.flow_record.counted(flows, boottime(), wall_ms())])
+
     def gate_gone(self, session: SessionId, detail: str) -> None:
         self._do(self.sessions.end(session, EndReason.GATE_FAILED, detail=detail))
 
@@ -228,6 +233,9 @@ class Daemon:
 
     def tunnel_opened(self, session: SessionId, opened: Opened) -> None:
         self._do(self.sessions.opened(session, opened.interface, opened.backend))
+
+    def tunnel_closed(self, session: SessionId, flows: Flows | None) -> None:
+        self._do([*self.flow_record.ended(session, flows, wall_ms())])
 
     def tunnel_refused(self, session: SessionId, exc: GateRefused | GateUnavailable) -> None:
         error = exc.error if isinstance(exc, GateRefused) else None
@@ -299,6 +307,7 @@ class Daemon:
                 case PrepareTunnel(session):
                     self.tunnels.prepare(session)
                 case OpenTunnel(offer):
+                    self.flow_record.begun(offer, boottime())
                     self.tunnels.open(offer)
                 case SendRelease(offer, by, until_ms):
                     self._tell_release(offer, by, until_ms)

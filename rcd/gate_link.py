@@ -7,6 +7,7 @@ door after LIFETIME_S without anybody's help; that is why the watchdog is fed fr
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from rcd.config import RcdConfig
     from rcd.sessions import Sessions
     from rclib.runtime.context import Context
-    from rclib.wire.gate import TunnelCounters, UdpEndpoint
+    from rclib.wire.gate import Flows, TunnelCounters, UdpEndpoint
     from rclib.wire.ids import SessionId
 
 MEASURE_S: Final = 0.5
+COUNT_S: Final = 1.0
+"""How often the flow record is read: the gate's own readings are no closer."""
 RETRY_S: Final = 1.0
 
 GATE_READY = "gate_ready"
@@ -33,6 +36,7 @@ class GateHandler(Protocol):
     sessions: Sessions
 
     def gate_measured(self, tunnels: tuple[TunnelCounters, ...]) -> None: ...
+    def gate_counted(self, flows: Flows) -> None: ...
     def gate_expired(self, sessions: tuple[SessionId, ...]) -> None: ...
     def gate_lost(self, detail: str) -> None: ...
     def gate_tampered(self, detail: str) -> None: ...
@@ -102,7 +106,7 @@ class GateLink:
         try:
             self._client, self.detail = client, ""
             self._ctx.log.info(GATE_READY)
-            next_renewal = 0.0
+            next_renewal = next_count = 0.0
             loop = asyncio.get_running_loop()
             while True:
                 if loop.time() >= next_renewal:
@@ -111,6 +115,9 @@ class GateLink:
                     self._ctx.healthy()
                 if self._handler.sessions.open:
                     self._handler.gate_measured(await client.measure())
+                if loop.time() >= next_count:
+                    next_count = loop.time() + COUNT_S
+                    await self._count(client)
                 await asyncio.wait({events}, timeout=MEASURE_S)
                 if events.done():
                     events.result()
@@ -127,6 +134,12 @@ class GateLink:
             expired = await client.renew(sessions)
             if expired:
                 self._handler.gate_expired(expired)
+
+    async def _count(self, client: GateClient) -> None:
+        for session in self._handler.sessions.open:
+            if session.is_open:
+                with suppress(GateRefused):  # it has just been closed, and forgotten
+                    self._handler.gate_counted(await client.flows(session.offer.session))
 
     async def _watch(self, client: GateClient) -> None:
         async for event in client.events():

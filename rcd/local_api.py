@@ -11,6 +11,7 @@ from rclib.wire.access import AccessMode
 from rclib.wire.audit import AuditAction
 from rclib.wire.errors import DecodeError
 from rclib.wire.local import (
+    MAX_FLOWS,
     EndSession,
     Enrol,
     Failed,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from rcd.releases import Waiting
     from rcd.sessions import Session
     from rclib.tunnel.uplink import Uplink
+    from rclib.wire.gate import Flows
     from rclib.wire.session import PathStatus
 
 MAX_PAGE_BYTES: Final = 24 * 1024
@@ -173,7 +175,12 @@ class LocalApi:
             identity_key=daemon.identity.public,
             journal_seq=self._journal.last_seq,
             sessions=tuple(
-                _shown(session, daemon.tunnels.path(session.offer.session), now)
+                _shown(
+                    session,
+                    daemon.tunnels.path(session.offer.session),
+                    daemon.flow_record.flows(session.offer.session),
+                    now,
+                )
                 for session in daemon.sessions.open
             ),
             waiting=tuple(_waiting(waiting, now) for waiting in daemon.releases.waiting),
@@ -181,8 +188,9 @@ class LocalApi:
         )
 
 
-def _shown(session: Session, path: PathStatus | None, now: float) -> SessionStatus:
+def _shown(session: Session, path: PathStatus | None, flows: Flows, now: float) -> SessionStatus:
     offer = session.offer
+    used = sorted(flows.devices, key=lambda each: -(each.to_bytes + each.from_bytes))
     return SessionStatus(
         session=offer.session,
         name=offer.name,
@@ -199,6 +207,8 @@ def _shown(session: Session, path: PathStatus | None, now: float) -> SessionStat
         path_details=path,
         reference=offer.reference,
         released_by=session.released_by,
+        flows=tuple(each for each in used[:MAX_FLOWS] if each.first_age_s is not None),
+        refused_packets=flows.refused_packets,
     )
 
 

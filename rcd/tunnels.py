@@ -13,7 +13,7 @@ from rclib.tunnel.direct_path import PathSettings
 from rclib.tunnel.gate_client import GateRefused, GateUnavailable
 from rclib.tunnel.own_addresses import NetworkWatch
 from rclib.tunnel.tunnel_end import TunnelEnd
-from rclib.wire.gate import Open, allow
+from rclib.wire.gate import GateError, Open, allow
 from rclib.wire.identity import Side
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rclib.tunnel.enrolment import Identity
     from rclib.tunnel.uplink import Uplink
     from rclib.wire.control import RelayLeg, SessionOffer
-    from rclib.wire.gate import Opened
+    from rclib.wire.gate import Flows, Opened
     from rclib.wire.ids import SessionId, TunnelKey
     from rclib.wire.session import PathStatus
 
@@ -42,6 +42,10 @@ class TunnelHandler(Protocol):
     def tunnel_prepared(self, session: SessionId, tunnel_key: TunnelKey) -> None: ...
     def tunnel_opened(self, session: SessionId, opened: Opened) -> None: ...
     def tunnel_refused(self, session: SessionId, exc: GateRefused | GateUnavailable, /) -> None: ...
+    def tunnel_closed(self, session: SessionId, flows: Flows | None) -> None:
+        """With what passed in it; None: the gate does not say."""
+        ...
+
     def tunnel_path_changed(self, session: SessionId, path: PathStatus) -> None: ...
     def tell_other_end(self, session: SessionId, payload: bytes) -> bool:
         """By the control link; False: it is down."""
@@ -162,10 +166,16 @@ class Tunnels:
 
     async def _close(self, session: SessionId) -> None:
         # The gate first: it is what keeps the plant shut.
+        flows: Flows | None = None
         try:
             await self._gate.client.close(session)
-        except (GateRefused, GateUnavailable) as exc:
+            flows = await self._gate.client.flows(session)
+        except GateUnavailable as exc:
             self._ctx.log.warning(SESSION_CLOSE_FAILED, session=session, detail=str(exc))
+        except GateRefused as exc:
+            if exc.error is not GateError.UNKNOWN_SESSION:  # it never came to be open
+                self._ctx.log.warning(SESSION_CLOSE_FAILED, session=session, detail=str(exc))
+        self._handler.tunnel_closed(session, flows)
         end = self._ends.pop(session, None)
         if end is not None:
             await end.close()

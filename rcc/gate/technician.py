@@ -20,7 +20,7 @@ from rclib.tunnel.gate_addresses import (
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_nft import Table
 from rclib.tunnel.gate_sysctl import limit_ipv6
-from rclib.wire.gate import GateError
+from rclib.wire.gate import Flows, GateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,6 +63,10 @@ class TechnicianEnd:
         routed = self._routed[plan.session]
         return tuple(ipaddress.ip_network(address) for address in (*peers, *routed))
 
+    def flows(self, session: SessionId) -> Flows:
+        """Count nothing: what passes is on the plant's record."""
+        return Flows(session)
+
     def reach(self, plan: TunnelPlan) -> tuple[IPAddress | None, ...]:
         routed = self._routed[plan.session]
         return tuple(reach_of(device, routed) for device in plan.devices)
@@ -94,7 +98,7 @@ class TechnicianEnd:
     def inspect(self, plans: Iterable[TunnelPlan], /) -> str | None:
         for plan in plans:
             self._give_way(plan)
-        return self._table.difference({}, frozenset())
+        return self._table.difference(self._table.read(), {})
 
     def guard(self) -> str | None:
         """A computer may forward what it likes; tunnels are not forwarded to while one is open."""

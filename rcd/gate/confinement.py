@@ -17,12 +17,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rclib.tunnel.gate_plan import Grant, TunnelPlan
+    from rclib.wire.session import IPAddress
 
 LASTING_SETS: Final = frozenset(
     {"plant", lent_set(IPV4), lent_set(IPV6), "mss4", "mss6"}
     | {"virtual4", "source_kept4", "source_kept6"}
+    | {"to_device4", "to_device6", "from_device4", "from_device6", "refusals"}
 )
 """Sets whose elements have no timeout."""
+
+REFUSED_SETS: Final = frozenset(
+    {"refused_ports4", "refused_ports6", "refused_hosts4", "refused_hosts6"}
+)
+"""Sets that the rules themselves fill, with where refused packets were going."""
+MAX_REFUSED: Final = 256
+"""Destinations in each of them: a scan of the plant's network fills them, and nothing more."""
+REFUSED_S: Final = 600
+"""How long such a destination is remembered after its last packet."""
 
 # By number: the names of protocols depend on /etc/protocols.
 _PROTOCOL_NUMBERS: Final = {Protocol.TCP: 6, Protocol.UDP: 17}
@@ -38,6 +49,7 @@ _SETS: Final = """
   map virtual4 { type ifname . ipv4_addr : ipv4_addr; }
   set source_kept4 { type ifname . ipv4_addr; }
   set source_kept6 { type ifname . ipv6_addr; }
+  set refusals { type ifname; counter; }
 """ + "".join(
     f"""
   set ports{v} {{
@@ -52,6 +64,16 @@ _SETS: Final = """
     type ifname . ipv{v}_addr . ipv{v}_addr
     flags timeout; timeout {LIFETIME_S}s
   }}
+  set to_device{v} {{ type ifname . ipv{v}_addr; counter; }}
+  set from_device{v} {{ type ifname . ipv{v}_addr; counter; }}
+  set refused_ports{v} {{
+    type ifname . ipv{v}_addr . inet_proto . inet_service
+    size {MAX_REFUSED}; flags dynamic, timeout; timeout {REFUSED_S}s; counter
+  }}
+  set refused_hosts{v} {{
+    type ifname . ipv{v}_addr . inet_proto
+    size {MAX_REFUSED}; flags dynamic, timeout; timeout {REFUSED_S}s; counter
+  }}
 """
     for v in (IPV4, IPV6)
 )
@@ -59,7 +81,7 @@ _SETS: Final = """
 _RULES: Final = f"""
   chain input {{
     type filter hook input priority mangle; policy accept;
-    iifname "{PREFIX}*" counter drop
+    iifname "{PREFIX}*" goto refused
   }}
 
   chain output {{
@@ -70,7 +92,7 @@ _RULES: Final = f"""
 
   chain forward {{
     type filter hook forward priority mangle; policy accept;
-    iifname "{PREFIX}*" oifname "{PREFIX}*" counter drop
+    iifname "{PREFIX}*" oifname "{PREFIX}*" goto refused
     iifname "{PREFIX}*" jump from_tunnel
     oifname "{PREFIX}*" jump to_tunnel
     meta nfproto ipv4 iifname @lent4 counter drop
@@ -79,18 +101,30 @@ _RULES: Final = f"""
 
   chain from_tunnel {{
     oifname @plant ct direction original ct state {{ new, established }} jump released
-    counter drop
+    goto refused
   }}
   chain released {{
     ct state new ct mark set {FLOW_MARK:#010x}
     meta nfproto ipv4 tcp flags syn / syn,rst tcp option maxseg size set iifname map @mss4
     meta nfproto ipv6 tcp flags syn / syn,rst tcp option maxseg size set iifname map @mss6
-    iifname . ip saddr . ip daddr . meta l4proto . th dport @ports4 counter accept
-    iifname . ip saddr . ip daddr . meta l4proto @hosts4 counter accept
-    icmp type echo-request iifname . ip saddr . ip daddr @pings4 counter accept
-    iifname . ip6 saddr . ip6 daddr . meta l4proto . th dport @ports6 counter accept
-    iifname . ip6 saddr . ip6 daddr . meta l4proto @hosts6 counter accept
-    icmpv6 type echo-request iifname . ip6 saddr . ip6 daddr @pings6 counter accept
+    iifname . ip saddr . ip daddr . meta l4proto . th dport @ports4 goto to_device
+    iifname . ip saddr . ip daddr . meta l4proto @hosts4 goto to_device
+    icmp type echo-request iifname . ip saddr . ip daddr @pings4 goto to_device
+    iifname . ip6 saddr . ip6 daddr . meta l4proto . th dport @ports6 goto to_device
+    iifname . ip6 saddr . ip6 daddr . meta l4proto @hosts6 goto to_device
+    icmpv6 type echo-request iifname . ip6 saddr . ip6 daddr @pings6 goto to_device
+  }}
+  chain to_device {{
+    iifname . ip daddr @to_device4 counter accept
+    iifname . ip6 daddr @to_device6 counter accept
+  }}
+  chain refused {{
+    iifname @refusals
+    meta nfproto ipv4 meta l4proto {{ 6, 17 }} update @refused_ports4 {{ iifname . ip daddr . meta l4proto . th dport }}
+    meta nfproto ipv4 meta l4proto != {{ 6, 17 }} update @refused_hosts4 {{ iifname . ip daddr . meta l4proto }}
+    meta nfproto ipv6 meta l4proto {{ 6, 17 }} update @refused_ports6 {{ iifname . ip6 daddr . meta l4proto . th dport }}
+    meta nfproto ipv6 meta l4proto != {{ 6, 17 }} update @refused_hosts6 {{ iifname . ip6 daddr . meta l4proto }}
+    counter drop
   }}
 
   chain to_tunnel {{
@@ -101,12 +135,16 @@ _RULES: Final = f"""
   chain replies {{
     meta nfproto ipv4 tcp flags syn / syn,rst tcp option maxseg size set oifname map @mss4
     meta nfproto ipv6 tcp flags syn / syn,rst tcp option maxseg size set oifname map @mss6
-    oifname . ip daddr . ip saddr . meta l4proto . th sport @ports4 counter accept
-    oifname . ip daddr . ip saddr . meta l4proto @hosts4 counter accept
-    icmp type echo-reply oifname . ip daddr . ip saddr @pings4 counter accept
-    oifname . ip6 daddr . ip6 saddr . meta l4proto . th sport @ports6 counter accept
-    oifname . ip6 daddr . ip6 saddr . meta l4proto @hosts6 counter accept
-    icmpv6 type echo-reply oifname . ip6 daddr . ip6 saddr @pings6 counter accept
+    oifname . ip daddr . ip saddr . meta l4proto . th sport @ports4 goto from_device
+    oifname . ip daddr . ip saddr . meta l4proto @hosts4 goto from_device
+    icmp type echo-reply oifname . ip daddr . ip saddr @pings4 goto from_device
+    oifname . ip6 daddr . ip6 saddr . meta l4proto . th sport @ports6 goto from_device
+    oifname . ip6 daddr . ip6 saddr . meta l4proto @hosts6 goto from_device
+    icmpv6 type echo-reply oifname . ip6 daddr . ip6 saddr @pings6 goto from_device
+  }}
+  chain from_device {{
+    oifname . ip saddr @from_device4 counter accept
+    oifname . ip6 saddr @from_device6 counter accept
   }}
   chain errors {{
     icmp type {{ destination-unreachable, time-exceeded }} oifname . ct original ip saddr . ct reply ip saddr . ct original protocol . ct reply proto-src @ports4 counter accept
@@ -116,7 +154,7 @@ _RULES: Final = f"""
     icmpv6 type {{ destination-unreachable, packet-too-big, time-exceeded }} oifname . ct original ip6 saddr . ct reply ip6 saddr . ct original protocol @hosts6 counter accept
     icmpv6 type {{ destination-unreachable, packet-too-big, time-exceeded }} ct original protocol 58 oifname . ct original ip6 saddr . ct reply ip6 saddr @pings6 counter accept
   }}
-"""  # noqa: E501 -- one rule, one line, as nft prints it
+"""  # noqa: E501, S608 -- one rule, one line, as nft prints it; no SQL
 
 # 1:1: a device's virtual address becomes its real one before anything is compared with it.
 _DESTINATION_NAT: Final = f"""
@@ -155,7 +193,7 @@ def allow_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
 
 def lasting_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
     """Return what describes the session and grants nothing: by set, for as long as it is open."""
-    return _clamp_elements(plan) | _nat_elements(plan)
+    return _clamp_elements(plan) | _nat_elements(plan) | _count_elements(plan)
 
 
 def allow(plan: TunnelPlan, plant_interfaces: Iterable[str]) -> str:
@@ -197,6 +235,23 @@ def _clamp_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
         f"mss{version}": (f"{plan.interface} : {plan.mtu - _HEADERS[version]}",)
         for version in plan.versions
     }
+
+
+def _count_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:
+    elements: dict[str, tuple[str, ...]] = {"refusals": (plan.interface,)}
+    for version in plan.versions:
+        devices = tuple(
+            counted_element(plan.interface, target)
+            for target in plan.targets
+            if target.version == version
+        )
+        elements |= {f"to_device{version}": devices, f"from_device{version}": devices}
+    return elements
+
+
+def counted_element(interface: str, device: IPAddress) -> str:
+    """Name what counts a session's packets to and from a device."""
+    return f"{interface} . {device}"
 
 
 def _nat_elements(plan: TunnelPlan) -> dict[str, tuple[str, ...]]:

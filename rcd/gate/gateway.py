@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from rcd.gate import confinement, foreign, forwarding
 from rcd.gate.close import close_everything
+from rcd.gate.flows import FlowBook
 from rcd.gate.names import PREFIX, TABLE, lent_set
 from rcd.gate.policy import check_targets
+from rclib.runtime.clock import boottime
 from rclib.tunnel.gate_addresses import check_link_addresses
 from rclib.tunnel.gate_errors import GateRefused, system_fault
 from rclib.tunnel.gate_nft import AbsentError, Table, apply, list_rules
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rclib.tunnel.gate_netlink import Netlink
-    from rclib.tunnel.gate_nft import Elements
+    from rclib.tunnel.gate_nft import Elements, TableState
     from rclib.tunnel.gate_plan import IPNetwork, TunnelPlan
+    from rclib.wire.gate import Flows
     from rclib.wire.ids import SessionId
     from rclib.wire.session import IPAddress
 
@@ -47,6 +50,7 @@ class GatewayEnd:
         self._source_nat = source_nat
         self._routes_for_plant = routes_for_plant
         self._table = Table(TABLE)
+        self._flows = FlowBook()
         # Set while sessions are open.
         self._foreign: frozenset[foreign.ForeignRule] = frozenset()
         self._reached: set[str] = set()
@@ -76,6 +80,7 @@ class GatewayEnd:
         ways = {(target.version, self._way_to(target)) for target in plan.targets}
         interfaces = {interface for _, interface in ways}
         self._reached |= interfaces
+        self._flows.opened(plan)
         apply(confinement.allow(plan, sorted(interfaces)))
         for version, interface in sorted(ways - self._lent):
             if not forwarding.forwards(version, interface):
@@ -85,6 +90,8 @@ class GatewayEnd:
                 forwarding.switch(version, interface, on=True)
 
     def forbid(self, plan: TunnelPlan) -> None:
+        with suppress(GateRefused):  # what cannot be counted is closed all the same
+            self._count((plan,), self._table.read())
         try:
             with suppress(AbsentError):  # somebody removed the whole table
                 apply(confinement.disallow(plan))
@@ -105,6 +112,14 @@ class GatewayEnd:
         """Say nothing: what a device is called is the technician's business."""
         return ()
 
+    def flows(self, session: SessionId) -> Flows:
+        try:
+            return self._flows.flows(session, boottime())
+        except KeyError:
+            raise GateRefused(
+                GateError.UNKNOWN_SESSION, f"{session} was not open here, or long ago"
+            ) from None
+
     def renew(self, plans: Iterable[TunnelPlan]) -> frozenset[SessionId]:
         """All in one transaction; one by one if that fails, to know for whom it is too late."""
         plans = tuple(plans)
@@ -119,8 +134,15 @@ class GatewayEnd:
     def inspect(self, plans: Iterable[TunnelPlan]) -> str | None:
         plans = tuple(plans)
         tunnels = {(version, plan.interface) for plan in plans for version in plan.versions}
+        state = self._table.read()
+        self._count(plans, state)
         return (
-            self._table.difference(self._expected(plans), confinement.LASTING_SETS)
+            self._table.difference(
+                state,
+                self._expected(plans),
+                exact=confinement.LASTING_SETS,
+                filled_by_rules=confinement.REFUSED_SETS,
+            )
             or foreign.appeared(self._foreign, foreign.deciding(list_rules(), TABLE))
             or self.forwards_beside(tunnels)
         )
@@ -148,6 +170,10 @@ class GatewayEnd:
             raise system_fault(faults[0].what, faults[0].error)
         self._lent.clear()
         self._reached.clear()
+
+    def _count(self, plans: Iterable[TunnelPlan], state: TableState | None) -> None:
+        if state is not None:
+            self._flows.note(plans, state.counts, boottime())
 
     def _way_to(self, target: IPAddress) -> str:
         interface = self._netlink.interface_towards(target)

@@ -21,6 +21,7 @@ from rclib.wire.gate import (
     Close,
     CloseAll,
     Done,
+    Flows,
     GateFailed,
     GateReply,
     GateRequest,
@@ -31,6 +32,7 @@ from rclib.wire.gate import (
     Prepare,
     Prepared,
     Probe,
+    ReadFlows,
     Renew,
     Renewed,
     Steer,
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from rclib.wire.gate import Open, Result, TunnelCounters, UdpEndpoint, Verb
     from rclib.wire.ids import SessionId, TunnelKey
 
-R = TypeVar("R", Prepared, Opened, Renewed, Done, Measured)
+R = TypeVar("R", Prepared, Opened, Renewed, Done, Measured, Flows)
 
 __all__ = ["GateClient", "GateRefused", "GateUnavailable"]
 
@@ -113,6 +115,10 @@ class GateClient:
 
     async def measure(self) -> tuple[TunnelCounters, ...]:
         return (await self._ask(Measure(), Measured, ANSWER_S)).tunnels
+
+    async def flows(self, session: SessionId) -> Flows:
+        """Read what passed in a session; refused as unknown if it was never open, or long ago."""
+        return await self._ask(ReadFlows(session), Flows, ANSWER_S)
 
     async def steer(
         self,

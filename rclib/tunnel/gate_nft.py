@@ -15,7 +15,7 @@ from rclib.tunnel.gate_errors import GateRefused, no_privilege
 from rclib.wire.gate import GateError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Iterable, Mapping
 
 _TIMEOUT_S: Final = 5.0
 _ABSENT: Final = "No such file or directory"
@@ -33,13 +33,23 @@ class AbsentError(GateRefused):
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """What an element or a rule has counted."""
+
+    packets: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class TableState:
-    """What a table looks like, without what moves by itself."""
+    """What a table looks like: what moves by itself stands apart."""
 
     structure: str
     """Chains, rules and set declarations as canonical JSON."""
     elements: Mapping[str, Elements]
     """By set."""
+    counts: Mapping[str, Mapping[str, Count]]
+    """Of the elements that count, by set and element."""
 
 
 class Table:
@@ -74,17 +84,26 @@ class Table:
             return None
         return read_state(json.loads(listing))
 
-    def difference(self, expected: Mapping[str, Elements], exact: frozenset[str]) -> str | None:
-        """Say how the kernel's table differs from ours; None: it does not.
+    def difference(
+        self,
+        state: TableState | None,
+        expected: Mapping[str, Elements],
+        *,
+        exact: Container[str] = (),
+        filled_by_rules: Container[str] = (),
+    ) -> str | None:
+        """Say how a table that was read differs from ours; None: it does not.
 
-        No set may hold more than `expected`; the sets named in `exact` may not hold less.
+        No set may hold more than `expected`, except those that rules fill; the sets named in
+        `exact` may not hold less.
         """
-        state = self.read()
         if state is None:
             return f"the table inet {self.name} is gone"
         if state.structure != self._loaded:
             return f"the rules of table inet {self.name} were changed"
         for name, elements in state.elements.items():
+            if name in filled_by_rules:
+                continue
             wanted = expected.get(name, frozenset())
             if foreign := elements - wanted:
                 return f"set {name} of table inet {self.name} has the element {min(foreign)}"
@@ -115,13 +134,25 @@ def list_rules() -> list[JsonObject]:
 def read_state(document: JsonObject) -> TableState:
     """Read `nft --json list table`."""
     objects: list[JsonObject] = [each for each in document["nftables"] if "metainfo" not in each]
-    elements = {
-        described["name"]: frozenset(_element(each) for each in described.get("elem", ()))
+    listed = {
+        described["name"]: tuple(described.get("elem", ()))
         for each in objects
         for kind, described in each.items()
         if kind in {"set", "map"}
     }
-    return TableState(json.dumps(_lasting(objects), sort_keys=True), elements)
+    return TableState(
+        json.dumps(_lasting(objects), sort_keys=True),
+        {name: frozenset(map(_element, each)) for name, each in listed.items()},
+        {name: _counts(each) for name, each in listed.items()},
+    )
+
+
+def _counts(elements: Iterable[Any]) -> dict[str, Count]:
+    return {
+        _element(each): Count(counted["packets"], counted["bytes"])
+        for each in elements
+        if isinstance(each, dict) and (counted := each.get("elem", {}).get("counter"))
+    }
 
 
 def _element(value: Any) -> str:  # noqa: ANN401 -- JSON of many shapes

@@ -32,6 +32,7 @@ from rclib.wire.gate import (
     Open,
     Prepare,
     Probe,
+    ReadFlows,
     Renew,
     Renewed,
     Result,
@@ -185,6 +186,11 @@ class GateServer:
                     owners.check(connection, verb.session)
                     self._gate.probe(verb.session)
                     return Done()
+                case ReadFlows():
+                    # Nobody owns it any more once it is closed.
+                    if owners.of(verb.session) not in {None, connection}:
+                        owners.check(connection, verb.session)
+                    return self._gate.flows(verb.session)
         except GateRefused as exc:
             self._ctx.log.warning(
                 VERB_REFUSED, verb=type(verb).__name__, error=exc.error, reason=exc.detail

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rclib.runtime.logs import Logger
     from rclib.tunnel.gate_netlink import Netlink
     from rclib.tunnel.gate_plan import IPNetwork
-    from rclib.wire.gate import Open, Steer
+    from rclib.wire.gate import Flows, Open, Steer
     from rclib.wire.ids import SessionId
     from rclib.wire.session import IPAddress
 
@@ -79,6 +79,9 @@ class GateEnd(Protocol):
 
     def route(self, plan: TunnelPlan) -> None:
         """Lead packets to the interface, which is up now."""
+
+    def flows(self, session: SessionId) -> Flows:
+        """Return what passed in a session that is or was open."""
 
     def reach(self, plan: TunnelPlan) -> tuple[IPAddress | None, ...]:
         """Return under which address each device is reached from here; None: no longer."""
@@ -236,6 +239,9 @@ class Gate:
                 )
             )
         return Measured(tuple(tunnels))
+
+    def flows(self, session: SessionId) -> Flows:
+        return self._end.flows(session)
 
     def steer(self, request: Steer) -> None:
         """Move or point a session's WireGuard; what it may point at is decided here."""

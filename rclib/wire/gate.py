@@ -19,6 +19,8 @@ from rclib.wire.session import MAX_TARGETS, IpText, Port, Protocol, Target, Text
 LIFETIME_S: Final = 15
 """How long the kernel keeps an allow-set element that nobody renews."""
 RENEW_S: Final = 5
+MAX_REFUSED: Final = 32
+"""Destinations of refused packets that one answer names."""
 MAX_UNDER_WAY: Final = 16
 """Requests of one connection that may wait for their answers."""
 OwnPort = Annotated[int, msgspec.Meta(ge=1024, le=65535)]
@@ -108,7 +110,16 @@ class Probe(Struct, frozen=True, tag="probe"):
     session: SessionId
 
 
-Verb = Prepare | Open | Renew | Close | CloseAll | Measure | Steer | Probe
+class ReadFlows(Struct, frozen=True, tag="read_flows"):
+    """Read what passed in one session, which may have ended a moment ago.
+
+    As old as the gate's last look at the rules, at most a second; final once it is closed.
+    """
+
+    session: SessionId
+
+
+Verb = Prepare | Open | Renew | Close | CloseAll | Measure | Steer | Probe | ReadFlows
 
 
 class GateRequest(Struct, frozen=True, tag="request"):
@@ -165,6 +176,42 @@ class Measured(Struct, frozen=True, tag="measured"):
     tunnels: tuple[TunnelCounters, ...]
 
 
+class DeviceFlow(Struct, frozen=True):
+    """What passed between a session and one device: IP packets, their headers counted too."""
+
+    address: IpText
+    """The device's real one."""
+    to_packets: int
+    to_bytes: int
+    from_packets: int
+    from_bytes: int
+    first_age_s: float | None = None
+    """How long ago its first packet passed; None: none did."""
+    last_age_s: float | None = None
+
+
+class RefusedFlow(Struct, frozen=True):
+    """Where packets of the technician's were going that were not released."""
+
+    address: IpText
+    protocol: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    """IANA's number: 1 ICMP, 6 TCP, 17 UDP, 58 ICMPv6."""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None
+    """None: the protocol has none."""
+    packets: int
+
+
+class Flows(Struct, frozen=True, tag="flows"):
+    """One session's totals since it was opened. The technician's gate counts nothing."""
+
+    session: SessionId
+    devices: tuple[DeviceFlow, ...] = ()
+    refused_packets: int = 0
+    """All of them, also to destinations that `refused` does not name."""
+    refused: Annotated[tuple[RefusedFlow, ...], msgspec.Meta(max_length=MAX_REFUSED)] = ()
+    """The destinations most packets were going to, most first."""
+
+
 class GateError(StrEnum):
     """Why the gate did not do it. Nothing is left half done."""
 
@@ -188,7 +235,7 @@ class GateFailed(Struct, frozen=True, tag="failed"):
     detail: Text
 
 
-Result = Prepared | Opened | Renewed | Done | Measured | GateFailed
+Result = Prepared | Opened | Renewed | Done | Measured | Flows | GateFailed
 
 
 class GateReply(Struct, frozen=True, tag="reply"):

@@ -14,6 +14,7 @@ import msgspec
 from rclib.wire.access import MAX_ON_S, AccessMode
 from rclib.wire.codec import Struct, decode_json
 from rclib.wire.control import EnrolmentCode, Url
+from rclib.wire.gate import DeviceFlow
 from rclib.wire.ids import ClientId, EndpointId, IdentityKey, SessionId
 from rclib.wire.session import (
     Milliseconds,
@@ -28,6 +29,8 @@ from rclib.wire.session import (
 
 Actor = Person
 """Who pressed, as the page knows them: its account and the browser's address."""
+MAX_FLOWS: Final = 16
+"""Devices whose traffic one session's status tells."""
 MIN_RELEASE_S: Final = 60
 MAX_RELEASE_S: Final = 7 * 24 * 3600
 
@@ -136,6 +139,10 @@ class SessionStatus(Struct, frozen=True):
     reference: Reference = ""
     released_by: str = ""
     """Who released it on this page; empty where no release was wanted."""
+    flows: Annotated[tuple[DeviceFlow, ...], msgspec.Meta(max_length=MAX_FLOWS)] = ()
+    """The devices most bytes passed to and from, most first."""
+    refused_packets: int = 0
+    """What the technician tried beyond the targets, or his computer by itself."""
 
 
 class WaitingRelease(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""One line for each packet to or from a UDP or TCP port of this host: when, and which way.
+"""One line for each packet to or from a port of this host: when, which way, how many bytes of data.
 
 Arguments: interface, port. Sees IPv4 packets as they are on the wire, before any rule of the host.
 """
@@ -27,10 +27,14 @@ def main() -> None:
             at_ms = time.time_ns() // 1_000_000
             if protocol != _IPV4 or packet[9] not in _PROTOCOLS:
                 continue
-            source, destination = struct.unpack_from("!HH", packet, (packet[0] & 15) * 4)
+            header = (packet[0] & 15) * 4
+            source, destination = struct.unpack_from("!HH", packet, header)
             if port in {source, destination}:
                 way = "out" if kind == socket.PACKET_OUTGOING else "in"
-                say("packet", kind=_PROTOCOLS[packet[9]], way=way, at_ms=at_ms)
+                name = _PROTOCOLS[packet[9]]
+                (length,) = struct.unpack_from("!H", packet, 2)
+                data = length - header - (packet[header + 12] // 16 * 4 if name == "tcp" else 8)
+                say("packet", kind=name, way=way, data=data, at_ms=at_ms)
 
 
 if __name__ == "__main__":

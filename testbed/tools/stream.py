@@ -1,6 +1,7 @@
-"""An open TCP or UDP stream to an echo service: ten messages a second, one line per answer.
+"""An open TCP or UDP stream to an echo service: one message after the other, a line per answer.
 
-Arguments: tcp or udp, address, port. Ends when the connection is refused or reset.
+Arguments: tcp or udp, address, port, and seconds between messages (0.1). Ends when the connection
+is refused or reset.
 """
 
 from __future__ import annotations
@@ -12,17 +13,16 @@ import time
 
 from testbed.tools.line import say
 
-EVERY_S = 0.1
-
 
 def main() -> int:
     kind, address, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    every_s = float(sys.argv[4]) if len(sys.argv) > 4 else 0.1  # noqa: PLR2004 -- the last one
     family = socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
     with socket.socket(socket.AF_INET, family) as link:
         link.settimeout(10)
         link.connect((address, port))
         say("ready")
-        link.settimeout(EVERY_S)
+        link.settimeout(every_s)
         for number in itertools.count():
             sent_at = time.monotonic()
             try:
@@ -35,11 +35,11 @@ def main() -> int:
                 if kind == "udp":
                     # No route any more, or refused: for a datagram that is silence as well.
                     say("silence", number=number, error=str(exc))
-                    time.sleep(EVERY_S)
+                    time.sleep(every_s)
                     continue
                 say("ended", error=str(exc), at_ms=time.time_ns() // 1_000_000)
                 return 1
-            time.sleep(max(0.0, EVERY_S - (time.monotonic() - sent_at)))
+            time.sleep(max(0.0, every_s - (time.monotonic() - sent_at)))
     return 0
 
 

@@ -22,6 +22,7 @@ from rclib.runtime.context import open_context
 from rclib.runtime.local import Connection, serve_local
 from rclib.runtime.logs import get_logger
 from rclib.wire.access import AccessMode
+from rclib.wire.gate import DeviceFlow
 from rclib.wire.ids import DeviceId, SessionId
 from rclib.wire.local import (
     EndSession,
@@ -85,6 +86,8 @@ def a_session(user: str = "tina") -> SessionStatus:
         remaining_s=7000,
         received_bytes=12_000,
         sent_bytes=900,
+        flows=(DeviceFlow("192.168.1.10", 9, 14_000, 9, 610, 60.0, 1.0),),
+        refused_packets=3,
     )
 
 

@@ -98,7 +98,15 @@ class TestSessions:
         running_rcd.status = on(sessions=(a_session(),))
         await visitor.enter()
         text = await visitor.get()
-        for shown in ("tina", "Builder", "fault 17", "192.168.1.10", "tcp/502", "by relay"):
+        for shown in (
+            "tina",
+            "Builder",
+            "fault 17",
+            "192.168.1.10",
+            "tcp/502",
+            "by relay",
+            "3 packets to",
+        ):
             assert shown in text
         assert "loses access at once" in await visitor.get(f"/confirm/end?session={SESSION}")
         assert "The connection has ended" in await visitor.post("/end", session=SESSION)

@@ -166,6 +166,27 @@ class TestRecord:
         assert "access_changed" in {row["action"] for row in rows}
         story.turn_off()
 
+    def test_what_passed_and_what_was_refused_is_on_record(self, running: Story) -> None:
+        running.read_plc()
+        assert not running.knock(PLC, 80)
+        running.turn_off()
+        running.turn_on()  # what the goodbye could not carry follows now
+
+        def rows(action: str) -> list[dict[str, object]]:
+            return [
+                row["detail"]
+                for row in running.audit_rows()
+                if row["action"] == action and row["session"] == running.session
+            ]
+
+        until(lambda: rows("flow_recorded") and rows("packets_refused"), 10, "the flow record")
+        last = rows("flow_recorded")[-1]
+        assert (last["device"], last["address"], last["final"]) == ("PLC", PLC, "yes")
+        assert int(str(last["to_bytes"])) > 100
+        assert int(str(last["from_bytes"])) > 100
+        assert f"{PLC} tcp/80" in str(rows("packets_refused")[-1]["destinations"])
+        running.turn_off()
+
 
 def test_a_foreign_enrolment_code_is_refused_with_a_reason(story: Story) -> None:
     with pytest.raises(BedError, match="not enrolled"):

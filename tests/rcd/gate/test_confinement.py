@@ -231,24 +231,40 @@ class TestTable:
             r"chain (\w+) \{\n(.*?)\n  \}", confinement.table(source_nat=True), re.DOTALL
         )
         last = {name: body.splitlines()[-1].strip() for name, body in chains}
-        for name in ("from_tunnel", "to_tunnel"):
+        for name in ("refused", "to_tunnel"):
             assert last[name] == "counter drop"
-        assert last["input"] == 'iifname "rcg*" counter drop'
+        assert last["from_tunnel"] == "goto refused"
+        assert last["input"] == 'iifname "rcg*" goto refused'
         assert last["output"] == 'oifname "rcg*" counter drop'
 
     def test_nothing_is_accepted_for_being_established(self) -> None:
-        """Every rule that accepts a forwarded packet looks it up in the allow-set."""
+        """Every rule that accepts a forwarded packet looks it up in the allow-set.
+
+        Or it counts for a device what such a rule has led to it, and accepts nothing uncounted.
+        """
         text = confinement.table(source_nat=True)
         forwarded = text[text.index("chain released") : text.index("chain destination_nat")]
-        accepting = [line for line in forwarded.splitlines() if line.endswith("accept")]
-        assert len(accepting) == 18
+        lines = forwarded.splitlines()
+        accepting = [line for line in lines if line.endswith(("accept", "_device"))]
+        assert len(accepting) == 18 + 4
         for line in accepting:
-            assert re.search(r"@(ports|hosts|pings)[46] counter accept$", line), line
+            looked_up = r"@(ports|hosts|pings)[46] (counter accept|goto (to|from)_device)$"
+            counted = r"@(to|from)_device[46] counter accept$"
+            assert re.search(f"{looked_up}|{counted}", line), line
+        leading = [line for line in lines if re.search(r"(jump|goto) (to|from)_device", line)]
+        assert all("@" in line for line in leading)
 
     def test_what_closing_empties_is_all_that_lets_packets_through(self) -> None:
         text = confinement.table(source_nat=True)
-        accepting = [line for line in text.splitlines() if line.endswith("counter accept")]
-        assert {re.findall(r"@(\w+)", line)[-1] for line in accepting} == set(ALLOW_SETS)
+        leading = [
+            line
+            for line in text.splitlines()
+            if line.endswith(("counter accept", "goto to_device", "goto from_device"))
+        ]
+        found = {re.findall(r"@(\w+)", line)[-1] for line in leading}
+        # What counts for a device is reached by those rules only.
+        counting = {f"{way}_device{version}" for way in ("to", "from") for version in (4, 6)}
+        assert found - counting == set(ALLOW_SETS)
 
     def test_source_nat_can_be_switched_off(self) -> None:
         assert "masquerade" in confinement.table(source_nat=True)

@@ -16,6 +16,7 @@ from rclib.tunnel.gate_sessions import Gate
 from rclib.tunnel.wireguard import Counters, Steering
 from rclib.wire.gate import (
     Allow,
+    Flows,
     GateError,
     Gone,
     Open,
@@ -88,6 +89,9 @@ class Machine:
 
     def reach(self, plan: TunnelPlan) -> tuple[IPAddress | None, ...]:
         return (*plan.targets, None)
+
+    def flows(self, session: SessionId) -> Flows:
+        return Flows(session)
 
     def renew(self, plans: Iterable[TunnelPlan], /) -> frozenset[SessionId]:
         late = self.late & {plan.session for plan in plans}
