@@ -25,7 +25,7 @@ from rcd.commands import (
 )
 from rcd.flow_record import FlowRecord
 from rcd.gate_link import GateLink
-from rcd.metrics import Metrics
+from rcd.metrics import DropCollector, Metrics
 from rcd.offers import Offers
 from rcd.releases import Releases
 from rcd.sessions import Sessions
@@ -94,6 +94,7 @@ class Daemon:
         self.gate = GateLink(config, ctx, self)
         self.tunnels = Tunnels(config, ctx, self, gate=self.gate, identity=identity, uplink=uplink)
         self._metrics = Metrics(ctx.metrics)
+        DropCollector(self.tunnels.drops, ctx.metrics)
         # The state, changed in callbacks of the loop only.
         self.sessions = Sessions(
             max_sessions=config.max_sessions, technician_grace_s=config.technician_grace_s

@@ -5,13 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from rcd.sessions import State
+from rclib.tunnel.tunnel_end import DROP_PLACES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
 
     from rcd.daemon import Daemon
+    from rclib.tunnel.tunnel_end import Drops
+
+
+class DropCollector(Collector):
+    """Reads what the tunnels have dropped when somebody asks for it."""
+
+    def __init__(self, drops: Callable[[], Drops], registry: CollectorRegistry) -> None:
+        self._drops = drops
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Every place from the start, all sessions together."""
+        dropped = self._drops()
+        family = CounterMetricFamily(
+            "rcd_tunnel_drops", "What the tunnels dropped, by place.", labels=["place"]
+        )
+        for place in DROP_PLACES:
+            family.add_metric([place], dropped[place])
+        yield family
 
 
 class Metrics:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from rclib.tunnel.direct_path import PathSettings
 from rclib.tunnel.gate_client import GateRefused, GateUnavailable
 from rclib.tunnel.own_addresses import NetworkWatch
-from rclib.tunnel.tunnel_end import TunnelEnd
+from rclib.tunnel.tunnel_end import Drops, TunnelEnd
 from rclib.wire.gate import GateError, Open, allow
 from rclib.wire.identity import Side
 
@@ -74,6 +74,8 @@ class Tunnels:
         self._uplink = uplink
         # Of the open sessions.
         self._ends: dict[SessionId, TunnelEnd] = {}
+        self._dropped = Drops()
+        """Of sessions that have ended."""
         self._network: NetworkWatch | None = None
         self._work: dict[asyncio.Task[None], SessionId] = {}
 
@@ -93,6 +95,10 @@ class Tunnels:
         """The path a session's packets take; None before its tunnel is up."""
         end = self._ends.get(session)
         return end.path() if end is not None else None
+
+    def drops(self) -> Drops:
+        """What did not go on, of all sessions since the start, by place."""
+        return sum((end.drops() for end in self._ends.values()), self._dropped.copy())
 
     def signalled(self, session: SessionId, payload: bytes) -> None:
         """The other end said something, by the control link."""
@@ -179,6 +185,7 @@ class Tunnels:
         end = self._ends.pop(session, None)
         if end is not None:
             await end.close()
+            self._dropped += end.drops()
         if not self._ends and self._network is not None:
             self._network.close()
             self._network = None

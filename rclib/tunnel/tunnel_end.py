@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from rclib.wire.identity import Side
     from rclib.wire.ids import SessionId
     from rclib.wire.session import PathStatus
+
+
+TUNNEL_ENDED = "tunnel_ended"
+
+PUMP_DROPS: Final = ("strange", "oversize", "early", "by_socket")
+DROP_PLACES: Final = ("relay", "kernel", *PUMP_DROPS)
+"""relay: messages that no leg took. kernel: WireGuard's packets that found the loopback socket
+full. The others stand in `PumpCounters`."""
+
+Drops = Counter[str]
 
 
 class TunnelEnd:
@@ -51,6 +62,7 @@ class TunnelEnd:
             on_signal=self.signalled,
             on_change=self._leg_changed,
         )
+        self._is_closed = False
         self._signals: PathSignals | None = None
         if path is not None:
             self._signals = PathSignals(
@@ -109,13 +121,24 @@ class TunnelEnd:
             self._path.status(), relay=self._relays.active or "", mtu=self._settings.mtu
         )
 
+    def drops(self) -> Drops:
+        """Packets and messages of this session that did not go on, by place."""
+        found = Drops({"relay": self._relays.dropped_messages})
+        if self._pump is not None:
+            found["kernel"] = self._pump.kernel_drops
+            counters = self._pump.counters
+            found |= {name: getattr(counters, f"dropped_{name}") for name in PUMP_DROPS}
+        return found
+
     async def close(self) -> None:
         """Idempotent."""
         if self._path is not None:
             await self._path.close()
         await self._relays.close()
-        if self._pump is not None:
+        if self._pump is not None and not self._is_closed:
+            self._is_closed = True
             self._pump.close()
+            self._log.info(TUNNEL_ENDED, dropped={k: n for k, n in self.drops().items() if n})
 
     def _deliver(self, segment: int, packets: memoryview) -> None:
         if self._pump is not None:

@@ -2,7 +2,7 @@
 
 One read event drains the socket (bounded, so that nothing else starves) into DATA messages; a
 burst leaves when the socket is empty, never on a timer. Towards WireGuard a whole burst is one
-system call with UDP_SEGMENT.
+system call with UDP_SEGMENT, or with sendmmsg where the kernel cannot do that.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import errno
 import socket
 import struct
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from rclib.runtime.clock import boottime
 from rclib.tunnel.burst_buffer import MAX_BURST_BYTES, MAX_PACKET_BYTES, BurstBuffer
 from rclib.tunnel.early_messages import EarlyMessages
+from rclib.tunnel.mmsg import HAS_SENDMMSG, Vector
 from rclib.wire.relay import DATA_HEADER_BYTES, data_header, split
 
 if TYPE_CHECKING:
@@ -42,8 +44,18 @@ _SO_MEMINFO: Final = 55
 _MEMINFO_DROPS: Final = 8
 _MEMINFO_WORDS: Final = 9
 
-# The kernel or the interface cannot cut this burst; the packets go one by one.
-_CANNOT_SEGMENT: Final = frozenset((errno.EINVAL, errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP))
+# The kernel or the interface cannot cut this burst, or a sandbox does not let it.
+_CANNOT: Final = frozenset(
+    (errno.EINVAL, errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
+)
+
+
+class Way(Enum):
+    """How a burst goes to WireGuard; what does not work is given up for the next."""
+
+    SEGMENT = auto()
+    MMSG = auto()
+    EACH = auto()
 
 
 @dataclass(slots=True)
@@ -74,8 +86,11 @@ class UdpPump:
         self._bursts = BurstBuffer(on_burst, max_burst_bytes)
         self._early = EarlyMessages()
         self._wireguard_port: int | None = None
-        self._kernel_segments = hasattr(socket, "CMSG_SPACE")
+        self._way = Way.SEGMENT if hasattr(socket, "CMSG_SPACE") else Way.EACH
+        self._vector: Vector | None = None
         self.counters = PumpCounters()
+        self._dropped_by_kernel = 0
+        """At sockets that were closed."""
         # Of a move of WireGuard to another port, and of the time after it.
         self._held: list[tuple[int, bytes]] | None = None
         self._next: socket.socket | None = None
@@ -124,6 +139,7 @@ class UdpPump:
         self._drain(goes)
         self._loop.remove_reader(goes.fileno())
         self._socket, self._next = stays, None
+        self._dropped_by_kernel += _drops_of(goes)
         goes.close()
 
     def release(self) -> None:
@@ -173,34 +189,48 @@ class UdpPump:
             return
         counters.to_wireguard_packets += count
         counters.to_wireguard_bytes += len(packets)
-        if count > 1 and self._kernel_segments:
-            try:
-                control = [(socket.IPPROTO_UDP, _UDP_SEGMENT, struct.pack("=H", segment))]
-                self._socket.sendmsg([packets], control)
-            except OSError as exc:
-                if exc.errno in _CANNOT_SEGMENT:
-                    self._kernel_segments = False
-                elif exc.errno != errno.EMSGSIZE:  # more than one datagram holds: one by one
-                    counters.dropped_by_socket += count
-                    return
-            else:
-                return
+        if count > 1 and self._way is Way.SEGMENT and self._send_segmented(segment, packets, count):
+            return
+        if count > 1 and self._way is not Way.EACH and self._send_many(segment, packets, count):
+            return
         for packet in split(segment, packets):
             try:
                 self._socket.send(packet)
             except OSError:
                 counters.dropped_by_socket += 1
 
+    def _send_segmented(self, segment: int, packets: memoryview, count: int) -> bool:
+        """False: it has to go another way."""
+        try:
+            control = [(socket.IPPROTO_UDP, _UDP_SEGMENT, struct.pack("=H", segment))]
+            self._socket.sendmsg([packets], control)
+        except OSError as exc:
+            if exc.errno == errno.EMSGSIZE:  # more than one datagram holds
+                return False
+            if exc.errno in _CANNOT:
+                self._way = Way.MMSG if HAS_SENDMMSG else Way.EACH
+                return False
+            self.counters.dropped_by_socket += count
+        return True
+
+    def _send_many(self, segment: int, packets: memoryview, count: int) -> bool:
+        """False: it has to go another way."""
+        self._vector = self._vector or Vector()
+        try:
+            sent = self._vector.send(self._socket, segment, bytes(packets))
+        except OSError as exc:
+            if exc.errno in _CANNOT:
+                self._way = Way.EACH
+                return False
+            sent = 0
+        # The first that does not go ends the call: the buffer is full, and so it is for the rest.
+        self.counters.dropped_by_socket += count - sent
+        return True
+
     @property
     def kernel_drops(self) -> int:
         """Packets of WireGuard that found this socket's buffer full."""
-        if self._socket.fileno() == -1:
-            return 0
-        try:
-            words = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _MEMINFO_WORDS)
-        except OSError:  # not Linux
-            return 0
-        return int(struct.unpack(f"={_MEMINFO_WORDS}I", words)[_MEMINFO_DROPS])
+        return self._dropped_by_kernel + _drops_of(self._socket)
 
     def close(self) -> None:
         """Close the socket; idempotent."""
@@ -208,6 +238,7 @@ class UdpPump:
             self._batch_timer.cancel()
         for each in (self._socket, self._next):
             if each is not None and each.fileno() != -1:
+                self._dropped_by_kernel += _drops_of(each)
                 self._loop.remove_reader(each.fileno())
                 each.close()
 
@@ -261,6 +292,16 @@ def _open_socket(port: int) -> socket.socket:
     _size(udp, _SO_RCVBUFFORCE, socket.SO_RCVBUF)
     _size(udp, _SO_SNDBUFFORCE, socket.SO_SNDBUF)
     return udp
+
+
+def _drops_of(udp: socket.socket) -> int:
+    if udp.fileno() == -1:
+        return 0
+    try:
+        words = udp.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _MEMINFO_WORDS)
+    except OSError:  # not Linux
+        return 0
+    return int(struct.unpack(f"={_MEMINFO_WORDS}I", words)[_MEMINFO_DROPS])
 
 
 def _size(udp: socket.socket, forced: int, asked: int) -> None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from rclib.runtime.logs import get_logger
 from rclib.tunnel.relay_leg import LegState
 from rclib.tunnel.relay_set import LegChanged, RelaySet, RelayState
+from rclib.tunnel.tunnel_end import DROP_PLACES
 from rclib.tunnel.uplink import Uplink
 from rclib.wire import relay as wire
 from rclib.wire.control import RelayLeg
 from rclib.wire.identity import Side
 from rclib.wire.ids import RelayId
 from rclib.wire.relay import CloseReason
+from tests.relayd.conftest import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -231,3 +233,17 @@ class TestRelaySet:
         details = {change.end.detail for change in watched.changes if change.end is not None}
         assert any("starts with wss://" in detail for detail in details)
         await watched.set.close()
+
+
+async def test_an_end_says_where_it_dropped_what_even_after_it_was_closed(
+    relay: RunningRelay, open_end: OpenEnd
+) -> None:
+    end, port = await open_end(Side.TECHNICIAN, relay)
+    with wireguard(end, port) as left:
+        left.send(b"\x04data that no partner takes")
+        await eventually(lambda: end.drops()["relay"] == 1)
+        left.send(b"")
+        await eventually(lambda: end.drops()["strange"] == 1)
+    await end.close()
+    assert set(end.drops()) == set(DROP_PLACES)
+    assert {place: n for place, n in end.drops().items() if n} == {"relay": 1, "strange": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import pytest
 
 from rclib.runtime.logs import get_logger
 from rclib.tunnel.burst_buffer import MAX_PACKET_BYTES
-from rclib.tunnel.udp_pump import DRAIN, UdpPump
+from rclib.tunnel.mmsg import Vector
+from rclib.tunnel.udp_pump import DRAIN, UdpPump, Way
 from rclib.wire import relay
 
 if TYPE_CHECKING:
@@ -116,15 +118,68 @@ async def test_a_packet_no_wireguard_sends_is_dropped(bench: Bench) -> None:
     assert bench.pump.counters.dropped_strange == 1
 
 
-@pytest.mark.parametrize("kernel_segments", [True, False])
-async def test_a_burst_arrives_as_its_packets(bench: Bench, *, kernel_segments: bool) -> None:
+@pytest.mark.parametrize("way", Way)
+async def test_a_burst_arrives_as_its_packets(bench: Bench, way: Way) -> None:
     bench.pump.wireguard_listens(bench.wireguard_port)
-    bench.pump._kernel_segments = kernel_segments  # noqa: SLF001 - as on an older kernel
+    bench.pump._way = way  # noqa: SLF001 - as on an older kernel
     packets = [bytes([4, number]) + bytes(1450) for number in range(11)] + [b"\x04last"]
     bench.pump.deliver(1452, memoryview(b"".join(packets)))
     assert [bench.wireguard.recv(4096) for _ in packets] == packets
     assert bench.pump.counters.to_wireguard_packets == 12
     assert bench.pump.counters.dropped_by_socket == 0
+    assert bench.pump._way is way  # noqa: SLF001
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.EOPNOTSUPP, errno.EPERM, errno.ENOSYS])
+async def test_what_the_kernel_cannot_do_goes_the_next_way(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """UDP_SEGMENT, then sendmmsg, then one by one; no packet is lost on the way down."""
+    bench.pump.wireguard_listens(bench.wireguard_port)
+    packets = [bytes([4, number]) + bytes(100) for number in range(5)]
+    plain = bench.pump._socket  # noqa: SLF001
+    calls: list[str] = []
+
+    class Old:
+        """A socket whose kernel knows no UDP_SEGMENT."""
+
+        def sendmsg(self, *_: object) -> int:
+            calls.append("segment")
+            raise OSError(error, "no")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(plain, name)
+
+    def no_mmsg(*_: object) -> int:
+        calls.append("mmsg")
+        raise OSError(error, "no")
+
+    async def deliver() -> None:
+        bench.pump.deliver(102, memoryview(b"".join(packets)))
+        assert [bench.wireguard.recv(4096) for _ in packets] == packets
+
+    monkeypatch.setattr(bench.pump, "_socket", Old())
+    await deliver()
+    await deliver()
+    assert calls == ["segment"]
+    monkeypatch.setattr(Vector, "send", no_mmsg)
+    await deliver()
+    await deliver()
+    assert calls == ["segment", "mmsg"]
+    assert bench.pump.counters.dropped_by_socket == 0
+
+
+@pytest.mark.parametrize("way", Way)
+async def test_what_a_full_or_absent_wireguard_does_not_take_is_counted(
+    bench: Bench, way: Way
+) -> None:
+    bench.pump.wireguard_listens(bench.wireguard_port)
+    bench.pump._way = way  # noqa: SLF001
+    bench.wireguard.close()
+    packets = memoryview(b"\x04" * 50)
+    bench.pump.deliver(10, packets)
+    bench.pump.deliver(10, packets)  # the first one's ICMP answer arrives with this
+    assert bench.pump.counters.dropped_by_socket > 0
 
 
 async def test_a_burst_larger_than_a_datagram_goes_packet_by_packet(bench: Bench) -> None:
@@ -173,7 +228,10 @@ async def test_packets_beyond_the_sockets_buffer_are_counted_by_the_kernel(bench
     assert bench.pump.kernel_drops == 0
     bench.pump._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # noqa: SLF001 - smallest
     bench.send(*[b"\x04" + bytes(1400)] * 50)
-    assert bench.pump.kernel_drops > 0
+    dropped = bench.pump.kernel_drops
+    assert dropped > 0
+    bench.pump.close()
+    assert bench.pump.kernel_drops == dropped
 
 
 async def test_closing_twice_is_as_good_as_once(bench: Bench) -> None:
