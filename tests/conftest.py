@@ -1,13 +1,20 @@
-"""What all tests share: a run in which a skipped test is a failed one."""
+"""What all tests share: a run in which a skipped test is a failed one, and no example is timed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+# A machine that does something else for a moment has found no fault.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
