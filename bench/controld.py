@@ -1,7 +1,8 @@
-"""What controld's store does: durable audit rows a second, by group commit and one by one.
+"""What controld does: durable audit rows a second, time from Start to grant, and a long list.
 
-`make bench-controld`. Each row is on disk (synchronous=FULL) before it counts. With PostgreSQL
-installed, the same is measured there.
+`make bench-controld`. Rows by group commit and one by one, each on disk (synchronous=FULL) before
+it counts; starts and lists as `bench.controld_fleet` says. With PostgreSQL installed, the same is
+measured there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import controld_fleet as fleet
 from bench.measure import interleave, ratio, report, spread
 from controld import store_audit
 from controld.audit_chain import verify_chain
@@ -29,7 +31,7 @@ from testbed.postgres import find_postgres, running_postgres
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from controld.store_url import Database
+    from controld.store_url import Database, PostgresServer
 
 ENTRY = Entry(
     action=AuditAction.LINK_OPENED,
@@ -105,18 +107,63 @@ def fresh_file() -> Iterator[SqliteFile]:
         yield SqliteFile(path)
 
 
+def fleet_on(database: PostgresServer | None, arguments: argparse.Namespace) -> dict[str, object]:
+    """Starts with one link and with all, lists with few sessions and with many.
+
+    On the disk of the working directory: /tmp may be memory.
+    """
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as directory:
+        made = fleet.prepare(Path(directory) / "data", database, arguments.links)
+
+        async def with_few_sessions() -> tuple[fleet.Times, fleet.Times, dict[str, fleet.Times]]:
+            async with fleet.running(made):
+                return (
+                    await fleet.start_to_grant(made, 1, arguments.starts),
+                    await fleet.start_to_grant(made, arguments.links, arguments.starts),
+                    await fleet.list_pages(made, arguments.lists),
+                )
+
+        async def with_many_sessions() -> dict[str, fleet.Times]:
+            async with fleet.running(made):
+                return await fleet.list_pages(made, arguments.lists)
+
+        one_link, all_links, few = asyncio.run(with_few_sessions())
+        fleet.add_past_sessions(made, arguments.sessions)
+        many = asyncio.run(with_many_sessions())
+        plan = fleet.list_plan(made.database)
+    return {
+        "start_to_grant_ms": {"1 link": one_link, f"{arguments.links} links": all_links},
+        "start_to_grant_p99_ratio": round(all_links.p99 / one_link.p99, 2),
+        "session_list_ms": {
+            f"{2 * arguments.starts} sessions": few,
+            f"{arguments.sessions} sessions": many,
+        },
+        "session_list_p50_ratio": {
+            name: round(each.p50 / few[name].p50, 2) for name, each in many.items()
+        },
+        "session_list_requests_per_s": round(1000 / many["first_page"].p50),
+        "session_list_plan": plan,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--links", type=int, default=1000)
+    parser.add_argument("--starts", type=int, default=300)
+    parser.add_argument("--sessions", type=int, default=100_000)
+    parser.add_argument("--lists", type=int, default=300)
     arguments = parser.parse_args()
     figures: dict[str, object] = {}
     with fresh_file() as file:
         figures["audit_sqlite"] = audit_rows(file, arguments.rounds, arguments.seconds)
+    figures["fleet_sqlite"] = fleet_on(None, arguments)
     if find_postgres() is not None:
         with running_postgres() as server:
             database = server.new_database()
             figures["audit_postgresql"] = audit_rows(database, arguments.rounds, arguments.seconds)
+            figures["fleet_postgresql"] = fleet_on(server.new_database(), arguments)
     figures["target_ratio"] = 20
     report("controld", figures)
 
