@@ -34,7 +34,7 @@ async def login(frame: Frame, visit: Visit) -> web.Response:
         answer = await api_login.login(visit.with_body(LoginRequest, fields))
     except DomainError as exc:
         return login_page(frame, visit, exc)
-    return let_in(frame, answer)
+    return let_in(frame, visit, answer)
 
 
 async def login_with_passkey(frame: Frame, visit: Visit) -> web.Response:
@@ -43,7 +43,7 @@ async def login_with_passkey(frame: Frame, visit: Visit) -> web.Response:
         answer = await api_passkeys.login(visit.with_body(PasskeyLogin, fields))
     except DomainError as exc:
         return login_page(frame, visit, exc)
-    return let_in(frame, answer)
+    return let_in(frame, visit, answer)
 
 
 def login_page(frame: Frame, visit: Visit, refused: DomainError | None = None) -> web.Response:
@@ -54,9 +54,13 @@ def login_page(frame: Frame, visit: Visit, refused: DomainError | None = None) -
     return frame.show(visit, "login.html", status=status, notice=notice, providers=providers)
 
 
-def let_in(frame: Frame, answer: LoginResponse) -> web.Response:
-    """Give the browser its login, whatever proved it."""
-    response = to(PASSWORD_PATH if answer.must_change_password else "/")
+def let_in(frame: Frame, visit: Visit, answer: LoginResponse) -> web.Response:
+    """Give the browser its login, whatever proved it; the owner hears of what failed before."""
+    on = PASSWORD_PATH if answer.must_change_password else "/"
+    if answer.failed_logins:
+        response = frame.show(visit, "failed_logins.html", count=answer.failed_logins, on=on)
+    else:
+        response = to(on)
     frame.cookie.set(response, answer.token)
     frame.cookie.set_device(response, answer.device)
     frame.cookie.remove_way_in(response)

@@ -49,7 +49,7 @@ async def back(frame: Frame, visit: Visit) -> web.Response:
         response = frame.show(visit, "login_code.html")
         frame.cookie.set_way_in(response, answer)
         return response
-    return let_in(frame, answer)
+    return let_in(frame, visit, answer)
 
 
 async def login_with_code(frame: Frame, visit: Visit) -> web.Response:
@@ -64,7 +64,7 @@ async def login_with_code(frame: Frame, visit: Visit) -> web.Response:
             return login_page(frame, visit, exc)
         notice = why(visit.language, exc)
         return frame.show(visit, "login_code.html", status=HTTPStatus.FORBIDDEN, notice=notice)
-    return let_in(frame, answer)
+    return let_in(frame, visit, answer)
 
 
 async def _back_to_link(frame: Frame, visit: Visit, flow: Flow) -> web.Response:

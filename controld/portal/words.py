@@ -33,6 +33,19 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Ihr Konto verlangt auch den Code der Authenticator-App oder einen Wiederherstellungscode.",
         "Your account asks for the code of the authenticator app or a recovery code, too.",
     ),
+    "failed_title": ("Fehlgeschlagene Anmeldungen", "Failed logins"),
+    "failed_text": (
+        (
+            "Seit Ihrer letzten Anmeldung ist jemand {count}-mal daran gescheitert, sich unter "
+            "Ihrem Namen anzumelden. Waren Sie das nicht, ändern Sie Ihr Passwort und sagen Sie es "
+            "Ihrem Administrator."
+        ),
+        (
+            "Since your last login, somebody failed {count} times to log in under your name. If "
+            "that was not you, change your password and tell your administrator."
+        ),
+    ),
+    "go_on": ("Weiter", "Go on"),
     "user_name": ("Benutzername", "User name"),
     "password": ("Passwort", "Password"),
     "own_password": ("Eigenes Passwort", "Your password"),

@@ -36,6 +36,20 @@ class TestWayIn:
         assert visitor.status == 403
         assert visitor.cookie == ""
 
+    async def test_the_owner_hears_how_often_somebody_else_failed(
+        self, world: World, visitor: Visitor
+    ) -> None:
+        for _ in range(3):
+            await world.anyone("POST", "/login", {"name": "admin", "password": "wrong"})
+        text = await visitor.login("admin", ADMIN_PASSWORD)
+        assert "somebody failed 3 times" in text
+        assert visitor.cookie
+        await visitor.get("/users")
+        assert (visitor.status, visitor.at) == (200, "/users")
+        await visitor.post("/logout")
+        await visitor.login("admin", ADMIN_PASSWORD)
+        assert visitor.at == "/"  # said once
+
     async def test_a_one_time_password_leads_to_setting_ones_own(
         self, world: World, visitor: Visitor
     ) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rclib.tunnel.name_lookup import LOOKUP_S, AddressBook, BookResolver, Dial
+from rclib.tunnel import name_lookup
+from rclib.tunnel.name_lookup import AddressBook, BookResolver, Dial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 NAME = "control.example"
 RIGHT, WRONG = "192.0.2.1", "198.51.100.1"
 MAX_LAG_S = 0.25
+LOOKUP_S, SILENT_S = 0.5, 1.0
 
 
 class Resolver:
@@ -35,7 +37,7 @@ class Resolver:
 
     def _blocking(self) -> list[Any]:
         if self.says is None:
-            time.sleep(LOOKUP_S + 1)
+            time.sleep(SILENT_S)
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         if not self.says:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -47,6 +49,7 @@ async def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
     loop = asyncio.get_running_loop()
     made = Resolver(loop)
     monkeypatch.setattr(loop, "getaddrinfo", made.getaddrinfo, raising=False)
+    monkeypatch.setattr(name_lookup, "LOOKUP_S", LOOKUP_S)
     return made
 
 
