@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bench import relay_wire as wire
 from bench.measure import pin, require
 from bench.relay_load import Pair
-from rclib.wire.admission import Admission, key_id_of, load_key, mint, token_digest
-from rclib.wire.identity import Side, relay_statement, sign
+from rclib.wire.admission import Admission, key_id_of, load_key, mint
+from rclib.wire.identity import Side, relay_statement, sign, token_digest
 from rclib.wire.ids import IdentityKey, RelayId, SessionId, make_id
 from rclib.wire.relay import PROTOCOL_VERSION, Challenge, Hello, Proof, Ready
 

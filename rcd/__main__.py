@@ -47,7 +47,7 @@ async def run(config: RcdConfig, ctx: Context) -> None:
         pins=pins,
         uplink=uplink,
     )
-    daemon.enrolment = load_enrolment(state)
+    daemon.link.enrolment = load_enrolment(state)
     await ctx.serve_status(config.status)
     listening, api = asyncio.Event(), LocalApi(daemon, records, journal, state, uplink)
     server = ctx.tasks.create_task(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rcd.commands import (
     CloseTunnel,
@@ -27,11 +27,11 @@ from rcd.flow_record import FlowRecord
 from rcd.gate_link import GateLink
 from rcd.metrics import DropCollector, Metrics
 from rcd.offers import Offers
+from rcd.plant_link import PlantLink
 from rcd.releases import Releases
 from rcd.sessions import Sessions
 from rcd.tunnels import Tunnels
 from rclib.runtime.clock import boottime, wall_ms
-from rclib.tunnel.control_link import ControlLink, LinkSettings
 from rclib.tunnel.gate_client import GateRefused
 from rclib.wire.access import AccessMode
 from rclib.wire.audit import AuditAction
@@ -49,7 +49,6 @@ from rclib.wire.control import (
     SessionRelease,
 )
 from rclib.wire.identity import answer_key_statement, release_statement
-from rclib.wire.local import LinkState
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
@@ -64,9 +63,6 @@ if TYPE_CHECKING:
     from rclib.wire.gate import Flows, Opened, TunnelCounters
     from rclib.wire.ids import SessionId, TunnelKey
     from rclib.wire.session import PathStatus
-
-GOODBYE_S: Final = 0.5
-"""For the control plane to hear that the plant went OFF, after everything is closed."""
 
 
 class Daemon:
@@ -90,8 +86,8 @@ class Daemon:
         self.access = access
         self._records = records
         self._pins = pins
-        self._uplink = uplink
         self.gate = GateLink(config, ctx, self)
+        self.link = PlantLink(ctx, self, identity=identity, uplink=uplink)
         self.tunnels = Tunnels(config, ctx, self, gate=self.gate, identity=identity, uplink=uplink)
         self._metrics = Metrics(ctx.metrics)
         DropCollector(self.tunnels.drops, ctx.metrics)
@@ -106,10 +102,6 @@ class Daemon:
             max_waiting=config.max_sessions,
         )
         self._offers = Offers(self.sessions, self.releases, records, pins, lambda: self.is_on)
-        self.enrolment: Enrolment | None = None
-        self.link_detail = ""
-        self._link: ControlLink | None = None
-        self._link_task: asyncio.Task[None] | None = None
         self._clock_moved = asyncio.Event()
 
     # The switch.
@@ -141,7 +133,7 @@ class Daemon:
             fault = exc
         self._records.write(action, actor=by, detail={"access": AccessMode.OFF.value})
         await self.end(None, EndReason.PLANT_OFF, actor=by)
-        await self._stop_link()
+        await self.link.stop()
         if fault is not None:
             raise fault
 
@@ -169,7 +161,7 @@ class Daemon:
         return commands is not None
 
     def enrolled(self, enrolment: Enrolment) -> None:
-        self.enrolment = enrolment
+        self.link.enrolment = enrolment
         self._sync_link()
 
     # Tasks.
@@ -182,7 +174,7 @@ class Daemon:
         self._sync_link()
         await self._ctx.stopping.wait()
         await self.end(None, EndReason.GATEWAY_GONE)
-        await self._stop_link()
+        await self.link.stop()
         for task in (clock, gate):
             task.cancel()
         await asyncio.gather(clock, gate, return_exceptions=True)
@@ -246,41 +238,31 @@ class Daemon:
         self._do(self.sessions.path_changed(session, path))
 
     def tell_other_end(self, session: SessionId, payload: bytes) -> bool:
-        if self._link is None or not self._link.is_up:
+        if not self.link.is_up:
             return False
-        self._link.send(PathSignal(session, payload))
+        self.link.tell(PathSignal(session, payload))
         return True
 
     # Events of the control link.
 
-    @property
-    def link_state(self) -> LinkState:
-        if self.enrolment is None:
-            return LinkState.NOT_ENROLLED
-        if self._link is None:
-            return LinkState.OFF
-        return LinkState.ONLINE if self._link.is_up else LinkState.CONNECTING
-
     def link_up(self, welcome: LinkWelcome) -> None:
-        self.link_detail = ""
+        self.link.begin_anew()
         self.tunnels.control_link_is(up=True)
         self._records.stored(welcome.audit_seq)
-        if self._link is not None:
-            self._link.discard(AuditBatch, AuditHead, GatewayState, PathSignal)
         self._tell_state()
         if self._records.heads.newest is not None:
-            self._tell(self._records.heads.newest)
-        self._records.begin_upload(self._tell)
+            self.link.tell(self._records.heads.newest)
+        self._records.begin_upload(self.link.tell)
 
     def link_down(self, detail: str) -> None:
-        self.link_detail = detail
+        self.link.detail = detail
         self.tunnels.control_link_is(up=False)
         self._records.stop_upload()
 
     def link_acked(self, body: Body) -> None:
         if isinstance(body, AuditBatch):
             self._records.stored(body.events[-1].seq)
-            self._records.begin_upload(self._tell)
+            self._records.begin_upload(self.link.tell)
 
     def link_body(self, body: Body, sent_ms: int) -> None:
         match body:
@@ -319,7 +301,7 @@ class Daemon:
                 case CloseTunnel(session):
                     self.tunnels.close(session)
                 case Tell(body):
-                    self._tell(body)
+                    self.link.tell(body)
                 case Record(action, session, actor, detail):
                     self._records.write(action, session=session, actor=actor, detail=detail)
         self._metrics.show(self, record_fault=bool(self._records.fault))
@@ -337,7 +319,7 @@ class Daemon:
         signed = release_statement(
             offer.session, offer.peer.identity_key, offer.targets, until_ms, by
         )
-        self._tell(SessionRelease(offer.session, by, until_ms, self.identity.sign(signed)))
+        self.link.tell(SessionRelease(offer.session, by, until_ms, self.identity.sign(signed)))
 
     def _answer(self, command: SendAnswer) -> None:
         offer, peer = command.offer, command.offer.peer
@@ -345,36 +327,19 @@ class Daemon:
             offer.session, command.tunnel_key, peer.identity_key, peer.tunnel_key
         )
         signature = self.identity.sign(signed)
-        self._tell(SessionAnswer(offer.session, command.tunnel_key, signature))
+        self.link.tell(SessionAnswer(offer.session, command.tunnel_key, signature))
 
     # The link.
 
-    def _tell(self, body: Body) -> None:
-        """Without a link there is nobody to tell; the next GatewayState says what is open."""
-        if self._link is not None:
-            self._link.send(body)
-
     def _tell_state(self) -> None:
-        if self._link is not None and self._link.is_up:
+        if self.link.is_up:
             state = self.access.state
             offers = [s.offer for s in self.sessions.open]
             offers += [waiting.offer for waiting in self.releases.waiting]
             known = tuple(offer.session for offer in offers)
-            self._link.send(GatewayState(state.mode, state.until_ms, (), known))
+            self.link.tell(GatewayState(state.mode, state.until_ms, (), known))
 
     def _sync_link(self) -> None:
-        if self._link_task is None and self.is_on and self.enrolment is not None:
-            settings = LinkSettings(self.enrolment, self.identity, self._uplink)
-            self._link = ControlLink(settings, self, self._ctx.log)
-            self._link_task = self._ctx.tasks.create_task(self._link.run(), name="control-link")
+        if self.is_on:
+            self.link.start()
         self._clock_moved.set()
-
-    async def _stop_link(self) -> None:
-        """Say goodbye if the link is up, then be silent: OFF means no packet to anyone."""
-        link, task = self._link, self._link_task
-        if link is None or task is None:
-            return
-        await link.flushed(GOODBYE_S)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        self._link = self._link_task = None

@@ -136,10 +136,10 @@ class LocalApi:
         return self.status()
 
     async def _enrol(self, server: str, code: str, by: str) -> Failed | None:
-        if self._daemon.enrolment is not None:
+        if self._daemon.link.enrolment is not None:
             return Failed(
                 RequestError.ALREADY_ENROLLED,
-                f"this gateway belongs to {self._daemon.enrolment.server}",
+                f"this gateway belongs to {self._daemon.link.enrolment.server}",
             )
         identity = self._daemon.identity
         try:
@@ -156,17 +156,17 @@ class LocalApi:
 
     def status(self) -> Status:
         daemon, now = self._daemon, boottime()
-        state, enrolment = daemon.access.state, daemon.enrolment
+        state, enrolment = daemon.access.state, daemon.link.enrolment
         return Status(
             access=state.mode,
             is_on=daemon.is_on,
             remaining_s=daemon.access.remaining_s(now),
             changed_by=state.changed_by,
             changed_ms=state.changed_ms,
-            link=daemon.link_state,
+            link=daemon.link.state,
             gate=GateState.READY if daemon.gate.is_ready else GateState.UNREACHABLE,
             fingerprint=daemon.identity.fingerprint,
-            link_detail=daemon.link_detail[:500],
+            link_detail=daemon.link.detail[:500],
             gate_detail=daemon.gate.detail[:500],
             endpoint=enrolment.endpoint if enrolment else None,
             name=enrolment.name if enrolment else "",

@@ -10,11 +10,10 @@ from rclib.wire.admission import (
     Admission,
     Revocation,
     TokenRefusedError,
-    token_digest,
     verify,
     verify_revocation,
 )
-from rclib.wire.identity import is_signed_by, relay_statement
+from rclib.wire.identity import is_signed_by, relay_statement, token_digest
 from rclib.wire.relay import CloseReason
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from rclib.wire import relay
-from rclib.wire.admission import token_digest
-from rclib.wire.identity import relay_statement
+from rclib.wire.identity import relay_statement, token_digest
 from rclib.wire.relay import CloseReason
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ alone opens nothing.
 from __future__ import annotations
 
 import binascii
-import hashlib
 from typing import TYPE_CHECKING, Annotated, Final, NewType, TypeVar
 
 import msgspec
@@ -100,11 +99,6 @@ def _timely(claims: C, relay: RelayId, now: float) -> C:
     if claims.exp <= now:
         raise TokenRefusedError(CloseReason.TOKEN_EXPIRED, "expired; fetch a fresh token")
     return claims
-
-
-def token_digest(token: str) -> bytes:
-    """SHA-256 of the token's text: what the proof of possession is bound to."""
-    return hashlib.sha256(token.encode("ascii")).digest()
 
 
 def key_id_of(key: OKPKey) -> KeyId:

@@ -98,6 +98,11 @@ def link_statement(endpoint: EndpointId, host: str, nonce: Nonce) -> bytes:
     return statement(Domain.LINK, endpoint.encode(), host.encode(), nonce)
 
 
+def token_digest(token: str) -> bytes:
+    """SHA-256 of an admission's text: what the proof of possession is bound to."""
+    return hashlib.sha256(token.encode("ascii")).digest()
+
+
 def relay_statement(relay: RelayId, nonce: Nonce, token_digest: bytes) -> bytes:
     """Proof of possession towards one relay, for one token (SHA-256), once."""
     return statement(Domain.RELAY, relay.encode(), nonce, token_digest)

@@ -20,9 +20,8 @@ from rclib.wire.admission import (
     key_id_of,
     load_key,
     mint,
-    token_digest,
 )
-from rclib.wire.identity import Side, relay_statement, sign
+from rclib.wire.identity import Side, relay_statement, sign, token_digest
 from rclib.wire.ids import IdentityKey, Nonce, RelayId, SessionId
 from rclib.wire.relay import CloseReason
 from relayd.admission import Doorkeeper

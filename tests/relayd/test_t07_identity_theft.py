@@ -16,8 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rclib.tunnel.enrolment import Identity
 from rclib.tunnel.relay_leg import LegState
 from rclib.wire import relay as wire
-from rclib.wire.admission import token_digest
-from rclib.wire.identity import Side, relay_statement
+from rclib.wire.identity import Side, relay_statement, token_digest
 from rclib.wire.ids import Nonce, RelayId, SessionId
 from rclib.wire.relay import CloseReason
 from tests.relayd.raw_websocket import Opcode, RawWebSocket, frame

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from rclib.tunnel.relay_leg import LegState, RelayLegCore
 from rclib.wire import relay
-from rclib.wire.admission import token_digest
-from rclib.wire.identity import is_signed_by, relay_statement, sign
+from rclib.wire.identity import is_signed_by, relay_statement, sign, token_digest
 from rclib.wire.ids import IdentityKey, Nonce, RelayId, Signature
 from rclib.wire.relay import DEAD_S, CloseReason
 

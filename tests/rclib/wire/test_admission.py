@@ -22,11 +22,10 @@ from rclib.wire.admission import (
     key_id_of,
     load_key,
     mint,
-    token_digest,
     verify,
 )
 from rclib.wire.errors import DecodeError
-from rclib.wire.identity import Side
+from rclib.wire.identity import Side, token_digest
 from rclib.wire.ids import IdentityKey, RelayId, SessionId
 from rclib.wire.relay import CloseReason
 
