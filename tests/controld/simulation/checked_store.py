@@ -31,7 +31,9 @@ Rows = dict[str, Any]
 
 def new_engine(template: sqlite3.Connection | None = None) -> Engine:
     arguments = {"isolation_level": None, "check_same_thread": False}
-    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args=arguments)
+    engine = create_engine(
+        "sqlite://", poolclass=StaticPool, pool_reset_on_return=None, connect_args=arguments
+    )
     if template is None:
         metadata.create_all(engine)
     else:
