@@ -9,7 +9,6 @@ one link and with all, the list with few sessions and with many: what grows show
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import random
 import socket
@@ -24,10 +23,9 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
-import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import event, insert, select
 
+from bench.controld_ends import HOST, Gateway, Plant, Technician, identity_of
 from controld import store_devices, store_endpoints, store_sessions, store_users
 from controld.codes import new_id
 from controld.config import RelayConfig
@@ -40,19 +38,7 @@ from controld.store_schema import organisations, session_targets, session_users,
 from controld.store_url import SqliteFile
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.net import parse_endpoint
-from rclib.tunnel.control_link import ControlLink, LinkSettings
-from rclib.tunnel.enrolment import Enrolment, Identity
-from rclib.tunnel.uplink import open_uplink
-from rclib.wire.access import AccessMode
-from rclib.wire.control import (
-    GatewayState,
-    SessionAnswer,
-    SessionGrant,
-    SessionOffer,
-    TicketRedeem,
-)
-from rclib.wire.identity import answer_key_statement, offer_key_statement
-from rclib.wire.ids import EndpointId, IdentityKey, OrganisationId, RelayId, TunnelKey, UserId
+from rclib.wire.ids import EndpointId, IdentityKey, OrganisationId, RelayId, UserId
 from rclib.wire.session import Protocol
 
 if TYPE_CHECKING:
@@ -61,15 +47,12 @@ if TYPE_CHECKING:
 
     from controld.store import Tx
     from controld.store_url import Database
-    from rclib.wire.control import Body, LinkWelcome
 
-HOST: Final = "localhost"
 FLEET: Final = "Fleet"
 USER, PASSWORD = "tina", "a long password for a bench"
 PORTION: Final = 50
 """Links opened at once; controld takes 200 strangers at a time."""
 PAGE: Final = 100
-LOG: Final = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(50))
 
 
 @dataclass
@@ -104,10 +87,6 @@ def times(seconds: list[float]) -> Times:
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     p50, p99, worst = (round(1000 * each, 2) for each in (cuts[49], cuts[98], max(seconds)))
     return Times(p50, p99, worst, len(seconds))
-
-
-def identity_of(name: str) -> Identity:
-    return Identity(Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest()))
 
 
 def prepare(directory: Path, database: Database | None, links: int) -> Fleet:
@@ -223,66 +202,6 @@ async def running(fleet: Fleet) -> AsyncIterator[None]:
         await process.wait()
 
 
-class Gateway:
-    """Answers every offer at once; the plant is ON."""
-
-    def __init__(self, endpoint: EndpointId, name: str, fleet: Fleet) -> None:
-        self._identity = identity_of(name)
-        self.is_told = asyncio.Event()
-        self.link = _link(fleet, endpoint, self._identity, self)
-
-    def link_up(self, welcome: LinkWelcome) -> None:
-        del welcome
-        self.link.send(GatewayState(AccessMode.ON))
-
-    def link_down(self, detail: str) -> None: ...
-
-    def link_acked(self, body: Body) -> None:
-        if isinstance(body, GatewayState):
-            self.is_told.set()
-
-    def link_body(self, body: Body, sent_ms: int) -> None:
-        del sent_ms
-        if isinstance(body, SessionOffer):
-            key = TunnelKey(bytes(32))
-            peer = body.peer
-            signed = answer_key_statement(body.session, key, peer.identity_key, peer.tunnel_key)
-            self.link.send(SessionAnswer(body.session, key, self._identity.sign(signed)))
-
-
-class Technician:
-    """Redeems tickets; the time of each grant is kept."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self._identity = identity_of("laptop")
-        self.link = _link(fleet, fleet.client, self._identity, self)
-        self.is_told = asyncio.Event()
-        self.grants: dict[str, asyncio.Future[float]] = {}
-
-    def redeem(self, session: Any, ticket: str) -> None:  # noqa: ANN401 -- a SessionId
-        key = TunnelKey(bytes(32))
-        signature = self._identity.sign(offer_key_statement(session, key))
-        self.link.send(TicketRedeem(session, ticket, key, signature))
-
-    def link_up(self, welcome: LinkWelcome) -> None:
-        del welcome
-        self.is_told.set()
-
-    def link_down(self, detail: str) -> None: ...
-    def link_acked(self, body: Body) -> None: ...
-
-    def link_body(self, body: Body, sent_ms: int) -> None:
-        del sent_ms
-        if isinstance(body, SessionGrant):
-            self.grants[body.session].set_result(time.perf_counter())
-
-
-def _link(fleet: Fleet, endpoint: EndpointId, identity: Identity, handler: Any) -> ControlLink:  # noqa: ANN401
-    enrolment = Enrolment(fleet.server, endpoint, "bench", FLEET, HOST)
-    uplink = open_uplink(str(fleet.directory / "tls/ca.pem"))
-    return ControlLink(LinkSettings(enrolment, identity, uplink), handler, LOG)
-
-
 @dataclass
 class Api:
     http: aiohttp.ClientSession
@@ -308,12 +227,13 @@ async def logged_in(fleet: Fleet) -> AsyncIterator[Api]:
 
 async def start_to_grant(fleet: Fleet, links: int, starts: int) -> Times:
     """Start sessions one after the other, with so many gateways linked."""
+    plant = Plant(fleet.server, fleet.directory / "tls/ca.pem")
     chosen = random.Random(1)  # noqa: S311 -- which gateway
     gateways = [
-        Gateway(endpoint, f"press {number}", fleet)
+        Gateway(plant, endpoint, f"press {number}")
         for number, endpoint in enumerate(fleet.gateways[:links])
     ]
-    technician = Technician(fleet)
+    technician = Technician(plant, fleet.client)
     tasks: list[asyncio.Task[None]] = []
     try:
         for begin in range(0, links, PORTION):
