@@ -74,6 +74,11 @@ async def metric(port: int, name: str) -> float:
     return 0.0
 
 
+def stamped() -> bytes:
+    """A packet that says when it was sent."""
+    return wire.data_header(9) + struct.pack("!Bd", 4, time.monotonic())
+
+
 @dataclass
 class Traffic:
     """A sends to B, and a flood goes to C."""
@@ -85,7 +90,7 @@ class Traffic:
 
     async def go_on(self) -> None:
         """One tick."""
-        self.a.send(wire.data_header(9) + struct.pack("!Bd", 4, time.monotonic()))
+        self.a.send(stamped())
         self.flood.send(FLOOD)
         self.sent += 1
         await asyncio.sleep(TICK_S)
