@@ -30,7 +30,7 @@ test-slow: $(TESTS)
 
 # Under Debian's own kernel, in a virtual machine without hardware acceleration. There everything
 # takes ten times as long, and nothing may be skipped.
-KERNEL_TESTS := tests/rclib/tunnel tests/rcd/gate
+KERNEL_TESTS := tests/rclib/tunnel/test_wireguard_kernel.py tests/rcd/gate
 test-kernel: $(TESTS)
 	$(PYTHON) -m testbed.vm --timeout 1200 --env TESTBED_SLOWNESS=10 python -m pytest --no-skips \
 	  -m "kernel or both_kernels" -p no:cacheprovider --timeout=300 --durations=10 $(KERNEL_TESTS)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 SLOWNESS: Final = float(os.environ.get("TESTBED_SLOWNESS", "1"))
 """How much longer everything may take here than on a real machine: an emulated one sets it."""
 
-_POLL_INTERVAL_S = 0.01
+# Where a look itself takes long, looking all the time would hold up what is waited for.
+_POLL_INTERVAL_S = 0.01 if SLOWNESS == 1 else 0.25
 
 Found = TypeVar("Found")
 

@@ -8,6 +8,7 @@ import sys
 import threading
 
 from testbed.tools.line import say
+from testbed.waiting import SLOWNESS
 
 CHUNK = 65536
 
@@ -45,7 +46,9 @@ def main() -> None:
     while True:
         outer, _ = listener.accept()
         try:
-            splice(outer, socket.create_connection((address, port), timeout=5))
+            inner = socket.create_connection((address, port), timeout=5 * SLOWNESS)
+            inner.settimeout(None)  # an answer may take as long as its reader waits
+            splice(outer, inner)
         except OSError:
             outer.close()
 

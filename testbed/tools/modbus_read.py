@@ -11,9 +11,10 @@ import sys
 import time
 
 from testbed.tools.line import say
+from testbed.waiting import SLOWNESS
 
 PORT = 502
-ATTEMPT_S = 0.25
+ATTEMPT_S = 0.25 * SLOWNESS
 READ_HOLDING_REGISTERS = 3
 MBAP_BYTES = 7
 

@@ -17,7 +17,7 @@ from rclib.wire.ids import SessionId, TunnelKey
 from rclib.wire.session import Protocol
 from testbed.bed import Testbed
 from testbed.requirements import why_not
-from testbed.waiting import until
+from testbed.waiting import SLOWNESS, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -215,8 +215,14 @@ class Pair:
 
     async def event(self, timeout_s: float) -> Tampered | Gone:
         """Return the first thing the gateway's gate reports by itself."""
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s * SLOWNESS):
             return await anext(self.gateway.events())
+
+    async def assert_silent(self, seconds: float) -> None:
+        """Assert that the gateway's gate reports nothing for so long."""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await anext(self.gateway.events())
 
     def _shaken(self, opened: Opened) -> bool:
         shown = self.gates.technician.run(["wg", "show", opened.interface, "latest-handshakes"])

@@ -33,6 +33,7 @@ def test_closing_imports_nothing_but_pythons_own_library() -> None:
 
 
 @pytest.mark.netns
+@pytest.mark.both_kernels
 async def test_closing_without_any_library_undoes_what_a_killed_gate_left(ready: Gates) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(PROJECT)!r})\n"
@@ -50,6 +51,7 @@ async def test_closing_without_any_library_undoes_what_a_killed_gate_left(ready:
 
 
 @pytest.mark.netns
+@pytest.mark.both_kernels
 async def test_closing_forgets_the_tunnels_connections_and_no_others(ready: Gates) -> None:
     ready.gateway.run(["conntrack", "-F"], check=True)
     async with ready.controlled() as pair:
@@ -66,6 +68,7 @@ async def test_closing_forgets_the_tunnels_connections_and_no_others(ready: Gate
 
 
 @pytest.mark.netns
+@pytest.mark.both_kernels
 def test_closing_twice_is_no_error(ready: Gates) -> None:
     for _ in range(2):
         done = ready.command("rcd", "close")
@@ -73,6 +76,7 @@ def test_closing_twice_is_no_error(ready: Gates) -> None:
 
 
 @pytest.mark.netns
+@pytest.mark.both_kernels
 def test_what_could_not_be_closed_is_said_and_is_a_failure(ready: Gates) -> None:
     done = ready.gateway.run(
         ["setpriv", "--bounding-set=-net_admin", sys.executable, "-m", "rcd.gate", "close"]

@@ -15,12 +15,12 @@ from rcd.gate.names import TABLE
 from rclib.tunnel.gate_client import GateRefused
 from rclib.wire.gate import Allow, GateError, Gone, Tampered
 from rclib.wire.session import Protocol
-from testbed.waiting import until
+from testbed.waiting import SLOWNESS, until
 
 if TYPE_CHECKING:
     Gates = Any  # of conftest.py
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.both_kernels]
 
 TAMPERED_S = 2.0
 
@@ -63,7 +63,7 @@ def unreached(ready: Gates) -> Any:  # noqa: ANN401 -- a counter of the testbed
 async def assert_tampered_and_closed(ready: Gates, pair: Any, began: float) -> None:  # noqa: ANN401
     event = await pair.event(TAMPERED_S + 1.0)
     assert isinstance(event, Tampered)
-    assert time.monotonic() - began <= TAMPERED_S
+    assert time.monotonic() - began <= TAMPERED_S * SLOWNESS
     ready.assert_nothing_left()
     with pytest.raises(GateRefused) as refused:
         await pair.gateway.open(ready.request("a"))
@@ -97,8 +97,7 @@ async def test_rules_that_decide_nothing_about_tunnels_are_left_alone(ready: Gat
     async with ready.controlled() as pair:
         await pair.open([ready.modbus])
         ready.gateway.run(["nft", "-f", "-"], stdin=f"table inet x {{\n{HARMLESS}\n}}", check=True)
-        with pytest.raises(TimeoutError):
-            await pair.event(TAMPERED_S + 0.5)
+        await pair.assert_silent(TAMPERED_S + 0.5)
         assert await pair.gateway.renew([ready.session("a")]) == ()
 
 
@@ -109,8 +108,7 @@ async def test_a_firewall_that_was_there_before_is_the_plants_own(ready: Gates) 
     async with ready.controlled() as pair:
         await pair.open([ready.modbus], technician_allow=[Allow(ready.unreleased, Protocol.TCP)])
         assert not ready.answers(ready.unreleased, 502)
-        with pytest.raises(TimeoutError):
-            await pair.event(1.5)
+        await pair.assert_silent(1.5)
     assert stray.packets == 0
 
 
@@ -133,7 +131,7 @@ async def test_forwarding_that_is_switched_on_while_idle_is_switched_off_and_rep
         event = await pair.event(TAMPERED_S)
         assert isinstance(event, Tampered)
         assert "net/ipv4/conf/all/forwarding" in event.detail
-        assert time.monotonic() - began <= TAMPERED_S
+        assert time.monotonic() - began <= TAMPERED_S * SLOWNESS
         for interface in ("all", "default", "lan0", "wan0"):
             assert ready.forwarding(interface) == "0"
 

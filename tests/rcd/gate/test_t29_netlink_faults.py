@@ -118,7 +118,7 @@ class TestFaults:
                     with pytest.raises(GateRefused):
                         await pair.gateway.renew([traced.session("a")])
                 else:
-                    event = await pair.event(NOTICED_S * SLOWNESS)
+                    event = await pair.event(NOTICED_S)
                     assert isinstance(event, Tampered)
                     assert "cannot be read" in event.detail
                 assert await asyncio.to_thread(passes_nothing, traced)
@@ -151,7 +151,7 @@ class TestFaults:
             # Measured before or after it was noticed: nobody else's session ends for it.
             measured = await pair.gateway.measure()
             assert [each.session for each in measured] == [ready.session("b")]
-            event = await pair.event(NOTICED_S * SLOWNESS)
+            event = await pair.event(NOTICED_S)
             assert event == Gone(
                 ready.session("a"), f"its interface {opened.interface} was removed"
             )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Gates = Any  # of conftest.py
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.both_kernels]
 
 PLC, VIRTUAL_PLC = "192.168.1.10", "100.96.0.10"
 HMI, VIRTUAL_HMI = "192.168.1.20", "100.96.0.20"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import subprocess
 import sys
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
+
+pytest.importorskip("pyroute2", reason="Linux only")
+
+from pyroute2 import WireGuard
 
 from rclib.runtime.secret import SecretBytes
 from rclib.tunnel.gate_errors import GateRefused
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     from testbed.host import Host
 
 pytestmark = [pytest.mark.netns, pytest.mark.kernel]
+
+MANY: Final = 400
 
 
 @pytest.fixture
@@ -100,3 +108,37 @@ def found_out() -> None:
 
 def test_finding_out_leaves_nothing_behind(host: Host) -> None:
     inside(host, found_out)
+
+
+def four_hundred_peers() -> None:
+    """As `wg` shows them, which reads netlink by itself."""
+    netlink = Netlink()
+    netlink.add_wireguard("rcgmany")
+    lines = []
+    for number in range(MANY):
+        key = base64.b64encode(number.to_bytes(2) + bytes(29) + b"\1").decode()
+        lines += ["[Peer]", f"PublicKey = {key}", f"Endpoint = 192.0.2.9:{1000 + number}"]
+        # Some with so many addresses that the kernel tells of one peer in two messages.
+        addresses = (f"fd00:{number:x}::{each:x}/128" for each in range(3 if number % 50 else 600))
+        lines.append(f"AllowedIPs = {', '.join(addresses)}")
+    setconf = ["wg", "setconf", "rcgmany", "/dev/stdin"]
+    subprocess.run(setconf, input="\n".join(lines), text=True, check=True)
+    dump = ["wg", "show", "rcgmany", "dump"]
+    shown = subprocess.run(dump, capture_output=True, text=True, check=True).stdout.splitlines()
+    expected = {}
+    for key, _, endpoint, *_ in (line.split("\t") for line in shown[1:]):
+        host, _, port = endpoint.rpartition(":")
+        expected[base64.b64decode(key)] = (host, int(port))
+    assert len(expected) == MANY
+    with WireGuard() as wireguard:
+        messages = tuple(wireguard.info("rcgmany"))
+    parts = [len(each.get("WGDEVICE_A_PEERS") or ()) for each in messages]
+    assert len(parts) > 1, "otherwise this proves nothing"
+    assert sum(parts) > MANY, "no peer was split; then this proves nothing"
+    peers = netlink.wireguard_peers("rcgmany")
+    assert {key: peer.endpoint for key, peer in peers.items()} == expected
+    netlink.delete_link("rcgmany")
+
+
+def test_four_hundred_peers_are_all_read_back_t29(host: Host) -> None:
+    inside(host, four_hundred_peers)

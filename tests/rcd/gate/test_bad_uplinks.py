@@ -1,0 +1,147 @@
+"""A session on uplinks as plants have them: narrow, slow, lossy, and in no order.
+
+WireGuard's packets go from NAT to NAT as on a direct path, past every program of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from rclib.wire.gate import RENEW_S, Allow, UdpEndpoint
+from rclib.wire.session import Protocol
+from testbed.nat import WAN
+from testbed.tools.plc import ECHO_PORT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    Gates = Any  # of conftest.py
+
+pytestmark = pytest.mark.netns
+
+PORTS: Final = {"rcd": 51_001, "rcc": 51_002}
+SIDES: Final = {"rcd": "plant_nat", "rcc": "tech_nat"}
+TUNNEL_MTU: Final = 1280
+NARROW_MTU: Final = 1400
+ANSWERS: Final = 30
+NETEM: Final = ("delay", "60ms", "20ms", "loss", "3%", "reorder", "25%", "50%")
+
+# Sends a megabyte to an echo service and compares what comes back; then one datagram that fills
+# the tunnel. Arguments: address, port, bytes of the datagram.
+UPLOAD: Final = """
+import os, socket, sys, threading
+address, size = (sys.argv[1], int(sys.argv[2])), int(sys.argv[3])
+data = os.urandom(1 << 20)
+with socket.create_connection(address, 60) as link:
+    sender = threading.Thread(target=link.sendall, args=(data,))
+    sender.start()
+    back = bytearray()
+    while len(back) < len(data) and (part := link.recv(65536)):
+        back += part
+    sender.join()
+assert back == data, f"{len(back)} bytes came back"
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+    link.settimeout(20)
+    link.connect(address)
+    link.send(data[:size])
+    assert link.recv(65536) == data[:size]
+"""
+
+
+@asynccontextmanager
+async def direct(ready: Gates) -> AsyncIterator[Any]:
+    """A renewed session whose packets go from NAT to NAT."""
+    session = ready.session("a")
+    async with ready.controlled() as pair:
+        echo = [Allow(ready.plc, kind, ECHO_PORT) for kind in (Protocol.TCP, Protocol.UDP)]
+        await pair.open(echo)
+        crossing = ready.bed.counter(
+            "internet", f"udp dport {{ {', '.join(map(str, PORTS.values()))} }}"
+        )
+        for gate, own, other in ((pair.gateway, "rcd", "rcc"), (pair.technician, "rcc", "rcd")):
+            address = str(ready.bed.host(SIDES[other]).addresses_on(WAN)[0].ip)
+            endpoint = UdpEndpoint(address, PORTS[other])
+            await gate.steer(session, listen_port=PORTS[own], endpoint=endpoint)
+        ready.end_links()  # the way there was before
+
+        over = asyncio.Event()
+
+        async def renew() -> None:
+            while not over.is_set() and await pair.gateway.renew([session]) == ():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RENEW_S):
+                        await over.wait()
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield pair
+            assert not renewing.done(), "the session ended on the way"
+        finally:
+            over.set()
+            await renewing
+        assert crossing.packets > ANSWERS, "another way was taken; then this proves nothing"
+
+
+@pytest.mark.both_kernels
+async def test_a_full_size_upload_passes_an_uplink_of_1400_bytes(ready: Gates) -> None:
+    narrowed = [(ready.bed.host("plant_nat"), WAN), (ready.bed.host("internet"), "plant")]
+    try:
+        for host, interface in narrowed:
+            host.run(["ip", "link", "set", interface, "mtu", str(NARROW_MTU)], check=True)
+        async with direct(ready):
+            size = TUNNEL_MTU - 20 - 8  # IPv4 and UDP headers
+            command = ["python3", "-c", UPLOAD, ready.plc, str(ECHO_PORT), str(size)]
+            fragments = ready.bed.counter("internet", "ip frag-off & 0x3fff != 0")
+            whole = ready.bed.counter("plc", f"ip saddr 192.168.1.1 udp length {size + 8}")
+            await asyncio.to_thread(ready.technician.run, command, timeout_s=60, check=True)
+            assert (whole.packets, fragments.packets) == (1, 0)
+    finally:
+        for host, interface in narrowed:
+            host.run(["ip", "link", "set", interface, "mtu", "1500"], check=True)
+
+
+@contextmanager
+def disturbed(ready: Gates) -> Iterator[None]:
+    """Delay, lose and reorder what both uplinks send."""
+    places = [(ready.bed.host(name), ["dev", WAN]) for name in SIDES.values()]
+    for host, device in places:
+        host.run(["tc", "qdisc", "add", *device, "root", "netem", *NETEM], check=True)
+    try:
+        yield
+        for host, device in places:
+            shown = host.run(["tc", "-s", "-j", "qdisc", "show", *device], check=True)
+            (netem,) = json.loads(shown.stdout)
+            assert netem["drops"] > 0, "nothing was lost; then this proves nothing"
+    finally:
+        for host, device in places:
+            host.run(["tc", "qdisc", "del", *device, "root"], check=True)
+
+
+@pytest.mark.kernel
+async def test_packets_flow_on_through_loss_delay_and_reordering(ready: Gates) -> None:
+    async with direct(ready) as pair:
+        (before,) = await pair.technician.measure()
+        streams = [
+            ready.technician.tool("stream", kind, ready.plc, str(ECHO_PORT))
+            for kind in ("tcp", "udp")
+        ]
+
+        def wait() -> None:
+            for stream in streams:
+                stream.wait_message("answer", timeout_s=30, where=lambda m: m["number"] >= ANSWERS)
+
+        try:
+            with disturbed(ready):
+                await asyncio.to_thread(wait)
+            assert not any(each["event"] == "ended" for each in streams[0].messages())
+            (after,) = await pair.technician.measure()
+            assert after.received_bytes > before.received_bytes
+            assert after.endpoint == before.endpoint
+        finally:
+            for stream in streams:
+                stream.stop()
