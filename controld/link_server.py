@@ -98,6 +98,11 @@ class LinkServer:
                 detail=exc.detail,
             )
             link.refuse(exc.reason, exc.detail)
+        except StoreUnavailableError as exc:
+            # Nothing was acknowledged, so it comes again on the next link.
+            self._log.error(LINK_FAILED, once_per="store", reason=exc)
+            detail = "the control plane cannot store anything at the moment; try again"
+            link.refuse(LinkRefusal.SHUTTING_DOWN, detail)
         finally:
             link.finish()
             await writer
@@ -124,11 +129,6 @@ class LinkServer:
             if identity.user is None:
                 await self._services.notary.greet(identity.endpoint)
             await self._converse(link, identity, peer)
-        except StoreUnavailableError as exc:
-            # Not acknowledged, so it comes again on the next link.
-            self._log.error(LINK_FAILED, once_per="store", reason=exc)
-            detail = "the control plane cannot store anything at the moment; try again"
-            link.refuse(LinkRefusal.SHUTTING_DOWN, detail)
         finally:
             gauge.dec()
             if self._services.hub.detach(identity.endpoint, link):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
+from controld.store import StoreUnavailableError
 from rclib.wire.access import AccessMode
 from rclib.wire.audit import AuditAction, AuditEvent
 from rclib.wire.control import (
@@ -219,3 +220,20 @@ async def test_enrolling_anew_ends_the_old_identity(world: World) -> None:
     assert (await gateway.refused()).reason is LinkRefusal.SIGNATURE
     assert isinstance(await replacement.link(), LinkWelcome)
     await replacement.hang_up()
+
+
+async def test_while_the_database_is_away_a_link_is_told_to_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await world.gateway()
+    challenge = await gateway.dial()
+
+    async def away(_: object) -> None:
+        raise StoreUnavailableError("no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.server.services.store, "read", away)
+        await gateway.hello(challenge.nonce)
+        assert (await gateway.refused()).reason is LinkRefusal.SHUTTING_DOWN
+    await gateway.link()
+    await gateway.hang_up()
