@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rclib.wire.access import AccessMode
 from rclib.wire.gate import LIFETIME_S
-from rclib.wire.local import EndSession, Refuse, Release, SetAccess
+from rclib.wire.local import EndSession, KeySwitchState, Refuse, Release, SetAccess
 
 if TYPE_CHECKING:
     from ams.rcd_client import Contact
@@ -57,7 +57,9 @@ def is_done(wanted: Request, status: Status) -> bool:
         case SetAccess(mode=AccessMode.OFF):
             return not status.is_on and not status.sessions
         case SetAccess(mode=mode):
-            return status.is_on and status.access is mode
+            # With the key switch open it is ON as soon as somebody turns that.
+            waits = status.key_switch in {KeySwitchState.OFF, KeySwitchState.FAULT}
+            return (status.is_on or waits) and status.access is mode
         case EndSession(session=session):
             return all(each.session != session for each in status.sessions)
         case Release(session=session) | Refuse(session=session):

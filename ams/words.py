@@ -253,6 +253,15 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "{count} Pakete zu nicht freigegebenen Zielen",
         "{count} packets to what was not released",
     ),
+    "key_switch_on": ("Schlüsselschalter: ein", "Key switch: on"),
+    "key_switch_off": (
+        "Der Schlüsselschalter steht auf AUS: Es ist zu, bis ihn jemand dreht.",
+        "The key switch is OFF: everything stays closed until somebody turns it.",
+    ),
+    "key_switch_fault": (
+        "Der Schlüsselschalter ist nicht lesbar und gilt als AUS: {why}",
+        "The key switch cannot be read and counts as OFF: {why}",
+    ),
     "end": ("Beenden", "End"),
     "end_of": ("Beenden: {who}", "End: {who}"),
     "confirm_end": ("Diese Verbindung beenden?", "End this connection?"),
@@ -319,6 +328,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "event_gateway_started": ("Gateway gestartet", "Gateway started"),
     "event_access_changed": ("Schalter betätigt", "Switch turned"),
     "event_access_expired": ("Von selbst ausgeschaltet", "Turned off by itself"),
+    "event_key_switch_turned": ("Schlüsselschalter gedreht", "Key switch turned"),
     "event_enrolment_redeemed": ("Bei der Cloud angemeldet", "Enrolled"),
     "event_release_requested": ("Freigabe erbeten", "Release asked for"),
     "event_session_released": ("Freigegeben", "Released"),

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from rcd.wires import LineConfig
 from rclib.runtime.config import Config
 from rclib.runtime.http_status import StatusConfig
 from rclib.runtime.secret import SecretStr
@@ -40,6 +41,10 @@ class RcdConfig(Config, frozen=True, kw_only=True):
     """How long a technician may be unreachable before the session ends; 0: at once."""
     mtu: Annotated[int, msgspec.Meta(ge=1280, le=1420)] = 1280
     """Inside the tunnel; 1280 fits every uplink with IPv6."""
+    key_switch: LineConfig | None = None
+    """Access is ON only while this is closed too."""
+    lamp: LineConfig | None = None
+    """Lit while somebody is connected."""
     status: StatusConfig = StatusConfig()
 
     def __post_init__(self) -> None:

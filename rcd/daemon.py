@@ -30,7 +30,9 @@ from rcd.offers import Offers
 from rcd.plant_link import PlantLink
 from rcd.releases import Releases
 from rcd.sessions import Sessions
+from rcd.statements import signed_answer, signed_release
 from rcd.tunnels import Tunnels
+from rcd.wires import KeySwitch, Lamp
 from rclib.runtime.clock import boottime, wall_ms
 from rclib.tunnel.gate_client import GateRefused
 from rclib.wire.access import AccessMode
@@ -43,12 +45,9 @@ from rclib.wire.control import (
     LeaseRenewal,
     LinkWelcome,
     PathSignal,
-    SessionAnswer,
     SessionEnd,
     SessionOffer,
-    SessionRelease,
 )
-from rclib.wire.identity import answer_key_statement, release_statement
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
@@ -89,6 +88,8 @@ class Daemon:
         self.gate = GateLink(config, ctx, self)
         self.link = PlantLink(ctx, self, identity=identity, uplink=uplink)
         self.tunnels = Tunnels(config, ctx, self, gate=self.gate, identity=identity, uplink=uplink)
+        self.key_switch = KeySwitch(config.key_switch, ctx.log)
+        self._lamp = Lamp(config.lamp, ctx.log)
         self._metrics = Metrics(ctx.metrics)
         DropCollector(self.tunnels.drops, ctx.metrics)
         # The state, changed in callbacks of the loop only.
@@ -108,7 +109,7 @@ class Daemon:
 
     @property
     def is_on(self) -> bool:
-        return self.access.is_on(boottime())
+        return self.access.is_on(boottime()) and self.key_switch.is_closed
 
     async def turn_on(self, duration_s: int | None, by: str) -> None:
         """Raises OSError if it cannot be kept; then it is as before."""
@@ -171,13 +172,29 @@ class Daemon:
         self._records.write(AuditAction.GATEWAY_STARTED)
         gate = self._ctx.tasks.create_task(self.gate.run(), name="gate")
         clock = self._ctx.tasks.create_task(self._watch_clock(), name="clock")
+        key = self._ctx.tasks.create_task(self.key_switch.watch(self._key_turned), name="key")
         self._sync_link()
         await self._ctx.stopping.wait()
         await self.end(None, EndReason.GATEWAY_GONE)
         await self.link.stop()
-        for task in (clock, gate):
+        for task in (clock, gate, key):
             task.cancel()
-        await asyncio.gather(clock, gate, return_exceptions=True)
+        await asyncio.gather(clock, gate, key, return_exceptions=True)
+
+    def _key_turned(self) -> None:
+        """Close at once; the link goes when that is done."""
+        self._records.write(
+            AuditAction.KEY_SWITCH_TURNED, detail={"key_switch": self.key_switch.state.value}
+        )
+        if self.key_switch.is_closed:
+            self._sync_link()
+        else:
+            self._ctx.tasks.create_task(self._key_opened(), name="key-opened")
+
+    async def _key_opened(self) -> None:
+        await self.end(None, EndReason.PLANT_OFF, actor="key switch")
+        if not self.is_on:  # it may have been closed again
+            await self.link.stop()
 
     async def _watch_clock(self) -> None:
         """End what the clock ends: leases, sessions, and access that was ON until now."""
@@ -292,10 +309,10 @@ class Daemon:
                 case OpenTunnel(offer):
                     self.flow_record.begun(offer, boottime())
                     self.tunnels.open(offer)
-                case SendRelease(offer, by, until_ms):
-                    self._tell_release(offer, by, until_ms)
+                case SendRelease():
+                    self.link.tell(signed_release(self.identity, command))
                 case SendAnswer():
-                    self._answer(command)
+                    self.link.tell(signed_answer(self.identity, command))
                 case RenewRelays(session, relays):
                     self.tunnels.renew_relays(session, relays)
                 case CloseTunnel(session):
@@ -304,6 +321,7 @@ class Daemon:
                     self.link.tell(body)
                 case Record(action, session, actor, detail):
                     self._records.write(action, session=session, actor=actor, detail=detail)
+        self._lamp.show(connected=any(each.is_open for each in self.sessions.open))
         self._metrics.show(self, record_fault=bool(self._records.fault))
         self._clock_moved.set()
 
@@ -314,20 +332,6 @@ class Daemon:
             # Unpinned, the next key would be accepted as the first: not on this gateway.
             self._records.fault = f"the gateway's disk takes no data: {exc.strerror}"
         self._records.write(AuditAction.IDENTITY_PINNED, detail={"endpoint": command.endpoint})
-
-    def _tell_release(self, offer: SessionOffer, by: str, until_ms: int) -> None:
-        signed = release_statement(
-            offer.session, offer.peer.identity_key, offer.targets, until_ms, by
-        )
-        self.link.tell(SessionRelease(offer.session, by, until_ms, self.identity.sign(signed)))
-
-    def _answer(self, command: SendAnswer) -> None:
-        offer, peer = command.offer, command.offer.peer
-        signed = answer_key_statement(
-            offer.session, command.tunnel_key, peer.identity_key, peer.tunnel_key
-        )
-        signature = self.identity.sign(signed)
-        self.link.tell(SessionAnswer(offer.session, command.tunnel_key, signature))
 
     # The link.
 

@@ -185,6 +185,8 @@ class LocalApi:
             ),
             waiting=tuple(_waiting(waiting, now) for waiting in daemon.releases.waiting),
             release_required=daemon.releases.is_required,
+            key_switch=daemon.key_switch.state,
+            key_switch_detail=daemon.key_switch.detail[:500],
         )
 
 

@@ -64,6 +64,7 @@ class AuditAction(StrEnum):
     GATEWAY_STARTED = "gateway_started"
     ACCESS_CHANGED = "access_changed"
     ACCESS_EXPIRED = "access_expired"
+    KEY_SWITCH_TURNED = "key_switch_turned"
     OFFER_ACCEPTED = "offer_accepted"
     OFFER_REFUSED = "offer_refused"
     RELEASE_REQUESTED = "release_requested"

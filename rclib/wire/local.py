@@ -120,6 +120,17 @@ class GateState(StrEnum):
     UNREACHABLE = "unreachable"
 
 
+class KeySwitchState(StrEnum):
+    """The key switch at the gateway, without which access is never ON."""
+
+    NONE = "none"
+    """There is none; nothing depends on it."""
+    ON = "on"
+    OFF = "off"
+    FAULT = "fault"
+    """It cannot be read, which counts as OFF."""
+
+
 class SessionStatus(Struct, frozen=True):
     """One open session."""
 
@@ -197,6 +208,9 @@ class Status(Struct, frozen=True, tag="status"):
     """In the order they came; not in `sessions` before they are released."""
     release_required: bool = False
     """This gateway's own rule, whatever the control plane wants."""
+    key_switch: KeySwitchState = KeySwitchState.NONE
+    key_switch_detail: Text = ""
+    """Why it cannot be read."""
 
 
 class JournalPage(Struct, frozen=True, tag="journal_page"):
