@@ -1,8 +1,10 @@
 """Throughput of the relayed path on this machine: UDP → end → relayd → end → UDP.
 
 Real processes: relayd over TLS, two tunnel ends, and a generator in the place of both WireGuards.
-Rounds with bursts on and off (one packet per message) alternate; off is the same code with room
-for one packet in a burst. All processes share this machine's CPUs, so the figures are ratios,
+Three kinds of end take turns: `on`, the suite's; `off`, the loop one writes first, with one packet
+per read and per message (`bench.obvious_end`); and `one_per_message`, the suite's code with room
+for one packet in a burst, which still reads and writes in batches. relayd is the same for all.
+The target is set against `off`. All processes share this machine's CPUs, so the figures are ratios,
 not capacity. The last line is one JSON object.
 
 Run it with `python -m bench.chain` or `make bench-chain`.
@@ -18,6 +20,7 @@ import ssl
 import struct
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +31,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.measure import cpu_s, interleave, medians, ratio, report
+from bench.obvious_end import run_obvious_end
 from bench.relay_cloud import Cloud, pem_of, session_id
 from rclib.runtime.logs import configure_logging, get_logger
 from rclib.runtime.loop import new_event_loop
@@ -52,8 +56,6 @@ WINDOW: Final = 256
 """Packets under way: the generator waits for the sink as TCP inside the tunnel would."""
 STALL_S: Final = 0.05
 UDP_SEGMENT: Final = 103
-
-BURST_BYTES: Final = {"on": MAX_BURST_BYTES, "off": DATA_HEADER_BYTES + MAX_PACKET_BYTES}
 
 
 @dataclass(frozen=True)
@@ -81,35 +83,32 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         cloud = Cloud(Path(directory))
         rounds = interleave(
-            {
-                name: partial(measure, cloud, size, arguments.seconds)
-                for name, size in BURST_BYTES.items()
-            },
+            {name: partial(measure, cloud, run, arguments.seconds) for name, run in ENDS.items()},
             arguments.rounds,
         )
-    on, off = rounds["on"][1:], rounds["off"][1:]  # the first round warms up
-    gain = ratio([each.gbit_per_s for each in on], [each.gbit_per_s for each in off])
+    counted = {name: found[1:] for name, found in rounds.items()}  # the first round warms up
+    speed = {name: [each.gbit_per_s for each in found] for name, found in counted.items()}
     report(
         "chain",
         {
             "packet_bytes": PACKET_BYTES,
-            "rounds": len(on),
-            "bursts_on": medians(on),
-            "bursts_off": medians(off),
-            "on_to_off": gain,
+            "rounds": len(counted["on"]),
+            **{name: medians(found) for name, found in counted.items()},
+            "on_to_off": ratio(speed["on"], speed["off"]),
+            "on_to_one_per_message": ratio(speed["on"], speed["one_per_message"]),
             "target": {"on_to_off": 5},
         },
     )
 
 
-def measure(cloud: Cloud, max_burst_bytes: int, seconds: float) -> Round:
+def measure(cloud: Cloud, run: RunEnd, seconds: float) -> Round:
     with ExitStack() as stack:
         relayd_pid, url = stack.enter_context(cloud.relayd())
         source, sink = (
             stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
         )
         ends = [
-            stack.enter_context(tunnel_end(cloud, side, url, wireguard, max_burst_bytes))
+            stack.enter_context(tunnel_end(cloud, side, url, wireguard, run))
             for side, wireguard in ((Side.TECHNICIAN, source), (Side.GATEWAY, sink))
         ]
         wait_for_path(source, sink)
@@ -198,7 +197,7 @@ class End:
 
 @contextmanager
 def tunnel_end(
-    cloud: Cloud, side: Side, url: str, wireguard: socket.socket, max_burst_bytes: int
+    cloud: Cloud, side: Side, url: str, wireguard: socket.socket, run: RunEnd
 ) -> Iterator[End]:
     """Run one end towards `wireguard`, which is bound and connected to it."""
     wireguard.bind(("127.0.0.1", 0))
@@ -207,8 +206,8 @@ def tunnel_end(
     leg = cloud.leg(side, Identity(secret), url, session_id(0))
     ours, theirs = mp.Pipe()
     port = wireguard.getsockname()[1]
-    job = (theirs, pem_of(secret), leg, cloud.certificate, port, max_burst_bytes)
-    process = mp.get_context("spawn").Process(target=run_end, args=job)
+    job = (theirs, pem_of(secret), leg, cloud.certificate, port)
+    process = mp.get_context("spawn").Process(target=run, args=job)
     process.start()
     try:
         wireguard.connect(("127.0.0.1", ours.recv()))
@@ -245,6 +244,14 @@ def run_end(
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(run())
+
+
+RunEnd = Callable[["Connection", bytes, "RelayLeg", Path, int], None]
+ENDS: Final[dict[str, RunEnd]] = {
+    "on": partial(run_end, max_burst_bytes=MAX_BURST_BYTES),
+    "off": run_obvious_end,
+    "one_per_message": partial(run_end, max_burst_bytes=DATA_HEADER_BYTES + MAX_PACKET_BYTES),
+}
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ class UdpPump:
         self._drain(goes)
         self._loop.remove_reader(goes.fileno())
         self._socket, self._next = stays, None
-        self._dropped_by_kernel += _drops_of(goes)
+        self._dropped_by_kernel += drops_of(goes)
         goes.close()
 
     def release(self) -> None:
@@ -230,7 +230,7 @@ class UdpPump:
     @property
     def kernel_drops(self) -> int:
         """Packets of WireGuard that found this socket's buffer full."""
-        return self._dropped_by_kernel + _drops_of(self._socket)
+        return self._dropped_by_kernel + drops_of(self._socket)
 
     def close(self) -> None:
         """Close the socket; idempotent."""
@@ -238,7 +238,7 @@ class UdpPump:
             self._batch_timer.cancel()
         for each in (self._socket, self._next):
             if each is not None and each.fileno() != -1:
-                self._dropped_by_kernel += _drops_of(each)
+                self._dropped_by_kernel += drops_of(each)
                 self._loop.remove_reader(each.fileno())
                 each.close()
 
@@ -294,7 +294,8 @@ def _open_socket(port: int) -> socket.socket:
     return udp
 
 
-def _drops_of(udp: socket.socket) -> int:
+def drops_of(udp: socket.socket) -> int:
+    """Packets that found a socket's buffer full, as the kernel counts them."""
     if udp.fileno() == -1:
         return 0
     try:
