@@ -1,8 +1,8 @@
 """A tunnel end as one writes it first: a packet per read, a message per packet, a task per way.
 
 The standard library's event loop and DatagramProtocol, and aiohttp's WebSocket; its socket has the
-system's buffer. It speaks relayd's protocol, each packet as a burst of one. What `rclib.tunnel` does
-is measured against it.
+system's buffer. It speaks relayd's protocol, each packet as a burst of one. What `rclib.tunnel`
+does is measured against it.
 """
 
 from __future__ import annotations
