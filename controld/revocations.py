@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 LOOK_S: Final = 1.0
 """How often the list is read without being asked to."""
 CONNECT_S: Final = 10
+CLOSE_S: Final = 1.0
+"""For a relay to answer a goodbye: the end of controld does not wait for one that hangs."""
 RETRY_S: Final = 0.5
 MAX_RETRY_S: Final = 5.0
 RELAY_NOT_TOLD = "relay_not_told"
@@ -102,7 +104,8 @@ class Revoker:
         """Keep one connection until there is nothing left to say. Raises OSError, ClientError."""
         told: set[SessionId] = set()
         async with asyncio.timeout(CONNECT_S):
-            socket = await http.ws_connect(url, ssl=self._tls, compress=0)
+            closing = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)
+            socket = await http.ws_connect(url, ssl=self._tls, compress=0, timeout=closing)
         reading = asyncio.create_task(_answer_pings(socket))
         try:
             while True:
@@ -120,7 +123,7 @@ class Revoker:
                 backoff.reset()
         finally:
             reading.cancel()
-            with suppress(asyncio.CancelledError, OSError):
+            with suppress(asyncio.CancelledError, OSError, aiohttp.ClientError):
                 await reading
             await socket.close()
 
