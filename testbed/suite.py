@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from testbed.bed import Testbed
     from testbed.host import Host
     from testbed.process import Process
+    from testbed.wall_clock import WallClock
 
 CONTROL_HOST, CONTROL_PORT = "control.example", 443
 RELAYS = {"relay0": ("relay1.example", 8443), "relay1": ("relay2.example", 8444)}
@@ -60,6 +61,8 @@ class Suite:
         self.data = bed.directory / "controld"
         self.ca = self.data / "tls" / "ca.pem"
         self.processes: dict[str, Process] = {}
+        self.clocks: dict[str, WallClock] = {}
+        """Wall clocks of programs that have one of their own, by the same names."""
 
     # The cloud.
 
@@ -200,8 +203,10 @@ class Suite:
         self, host: Host, program: str, *arguments: str, wait: str = "", key: str = ""
     ) -> Process:
         command = [sys.executable, "-m", program, *arguments]
-        process = host.popen(command, name=program.replace(".", "-"))
-        self.processes[key or f"{host.name}:{program}"] = process
+        key = key or f"{host.name}:{program}"
+        env = self.clocks[key].environment if key in self.clocks else None
+        process = host.popen(command, name=program.replace(".", "-"), env=env)
+        self.processes[key] = process
         if wait:
             self.wait_log(process, wait)
         return process

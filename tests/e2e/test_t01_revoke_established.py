@@ -18,6 +18,7 @@ from rclib.wire.session import EndReason
 from testbed.bed import Testbed
 from testbed.requirements import why_not
 from testbed.story import PLC, Story
+from testbed.suite import RELAYS
 from testbed.tools.plc import ECHO_PORT
 from testbed.waiting import until
 
@@ -76,6 +77,7 @@ def begin(story: Story, **terms: int) -> Flows:
     story.turn_on()
     story.prepare(("tcp", ECHO_PORT), ("udp", ECHO_PORT), **terms)
     story.start()
+    assert relay_legs(story)
     return Flows(story)
 
 
@@ -92,6 +94,8 @@ def assert_ended(
     assert "100.64." not in gateway.run(["conntrack", "-L"], check=True).stdout
     assert "100.64." not in gateway.run(["ip", "route"], check=True).stdout
     assert not wireguards(story)
+    # That their tokens admit nobody any more: tests/controld/test_revocations.py.
+    until(lambda: not relay_legs(story), REMOTE_MS / 1000, "the relays' legs to be closed")
 
     def records() -> list[str]:
         return [
@@ -104,6 +108,16 @@ def assert_ended(
     until(records, 10, "the gateway's record of the end")
     assert records() == [reason.value]
     story.turn_off()
+
+
+def relay_legs(story: Story) -> list[str]:
+    """Who holds connections to the relays; controld, on the relays' own host, is no leg."""
+    cloud = story.bed.host("cloud")
+    ports = " or ".join(f"sport = :{port}" for _, port in RELAYS.values())
+    listed = cloud.run(["ss", "-HtnO", "state", "established", ports], check=True).stdout
+    peers = [line.split()[3].rpartition(":")[0].strip("[]") for line in listed.splitlines()]
+    own = {str(each.ip) for each in cloud.addresses}
+    return [peer for peer in peers if peer.removeprefix("::ffff:") not in own]
 
 
 def wireguards(story: Story) -> str:
