@@ -59,6 +59,13 @@ class RenewRelays:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeTunnel:
+    """Have our WireGuard say something, with a handshake of its own if no key is left."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
 class CloseTunnel:
     """Remove everything of the session, gate first."""
 
@@ -89,6 +96,7 @@ Command = (
     | SendRelease
     | SendAnswer
     | RenewRelays
+    | ProbeTunnel
     | CloseTunnel
     | Tell
     | Record

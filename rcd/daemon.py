@@ -17,6 +17,7 @@ from rcd.commands import (
     OpenTunnel,
     PinIdentity,
     PrepareTunnel,
+    ProbeTunnel,
     Record,
     RenewRelays,
     SendAnswer,
@@ -315,6 +316,8 @@ class Daemon:
                     self.link.tell(signed_answer(self.identity, command))
                 case RenewRelays(session, relays):
                     self.tunnels.renew_relays(session, relays)
+                case ProbeTunnel(session):
+                    self.tunnels.probe(session)
                 case CloseTunnel(session):
                     self.tunnels.close(session)
                 case Tell(body):

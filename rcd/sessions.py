@@ -20,6 +20,7 @@ from rcd.commands import (
     OpenTunnel,
     PinIdentity,
     PrepareTunnel,
+    ProbeTunnel,
     Record,
     RenewRelays,
     SendAnswer,
@@ -53,6 +54,10 @@ QUIET_BYTES_PER_S: Final = 4.0
 """What keepalives and handshakes of an unused tunnel come to; more is somebody's traffic."""
 KEEPALIVE_S: Final = 25
 """The technician's WireGuard is heard at least this often."""
+PROBE_AFTER_S: Final = KEEPALIVE_S + 5.0
+PROBE_EVERY_S: Final = 5.0
+"""A technician's clock that was set back keeps its handshakes from counting: WireGuard takes none
+that is dated before the last one. Ours count there."""
 
 
 class State(StrEnum):
@@ -78,6 +83,7 @@ class Session:
     open_until: float
     heard_at: float
     used_at: float
+    probed_at: float = 0.0
     used_bytes: int = 0
     """What had passed at `used_at`, in both directions."""
     released_by: str = ""
@@ -97,6 +103,11 @@ class Session:
         quiet = QUIET_BYTES + QUIET_BYTES_PER_S * (now - self.used_at)
         if passed - self.used_bytes > quiet or self.state is not State.RUNNING:
             self.used_at, self.used_bytes = now, passed
+
+    def wants_probe(self, now: float) -> bool:
+        """Whether the technician has been silent for longer than keepalives would be."""
+        is_silent = self.state is State.RUNNING and now - self.heard_at >= PROBE_AFTER_S
+        return is_silent and now - self.probed_at >= PROBE_EVERY_S
 
     @property
     def idle_at(self) -> float:
@@ -220,6 +231,9 @@ class Sessions:
             current.received_bytes = tunnel.received_bytes
             current.sent_bytes = tunnel.sent_bytes
             current.note_use(now)
+            if current.wants_probe(now):
+                current.probed_at = now
+                commands.append(ProbeTunnel(tunnel.session))
             if current.state is State.WAITING and tunnel.handshake_age_s is not None:
                 current.state, current.path = State.RUNNING, PathKind.RELAY
                 commands.append(Tell(SessionProgress(tunnel.session, current.path)))

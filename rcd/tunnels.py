@@ -7,6 +7,7 @@ the core; nothing here decides whether a session may exist.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from rclib.tunnel.direct_path import PathSettings
@@ -109,6 +110,10 @@ class Tunnels:
         for end in self._ends.values():
             end.signalling_changed(control=up)
 
+    def probe(self, session: SessionId) -> None:
+        """Break a silence from our side."""
+        self._start(session, self._probe(session))
+
     def close(self, session: SessionId) -> None:
         self._start(session, self._close(session))
 
@@ -169,6 +174,11 @@ class Tunnels:
             # same instant can keep missing each other, five seconds a time.
             keepalive_s=0,
         )
+
+    async def _probe(self, session: SessionId) -> None:
+        # A gate that is away or has closed it says so by itself.
+        with suppress(GateRefused, GateUnavailable):
+            await self._gate.client.probe(session)
 
     async def _close(self, session: SessionId) -> None:
         # The gate first: it is what keeps the plant shut.

@@ -20,6 +20,7 @@ from rclib.runtime.backoff import FullJitter
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.version import suite_version
 from rclib.tunnel.name_lookup import BookResolver
+from rclib.tunnel.uplink import Uplink, why_unreachable
 from rclib.wire.control import (
     LINK_VERSION,
     MAX_LINK_BYTES,
@@ -44,7 +45,6 @@ from rclib.wire.ids import ID_RANDOM_BYTES, MessageId, make_id
 if TYPE_CHECKING:
     from rclib.runtime.logs import Logger
     from rclib.tunnel.enrolment import Enrolment, Identity
-    from rclib.tunnel.uplink import Uplink
 
 LINK_PATH: Final = "/api/v1/link"
 DIAL_TIMEOUT_S: Final = 10
@@ -172,7 +172,7 @@ class ControlLink:
         except DecodeError as exc:
             raise LinkBrokenError(f"{server} broke the protocol: {exc}") from None
         except (aiohttp.ClientError, OSError) as exc:
-            raise LinkBrokenError(f"{server}: {exc or type(exc).__name__}") from None
+            raise LinkBrokenError(f"{server}: {why_unreachable(exc)}") from None
 
     async def _introduce(self, socket: aiohttp.ClientWebSocketResponse) -> LinkWelcome:
         challenge = await _receive(socket)

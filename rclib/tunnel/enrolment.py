@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rclib.runtime.errors import SecretError, StartError
 from rclib.runtime.files import read_bounded, write_atomic
 from rclib.runtime.secret import read_secret_bytes
+from rclib.tunnel.uplink import Uplink, why_unreachable
 from rclib.wire.codec import Struct, decode_json
 from rclib.wire.control import EnrolRequest, EnrolResponse, Url
 from rclib.wire.errors import DecodeError
@@ -28,7 +29,6 @@ from rclib.wire.session import Name
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rclib.tunnel.uplink import Uplink
 
 ENROL_PATH: Final = "/api/v1/enrol"
 IDENTITY_FILE: Final = "identity.pem"
@@ -182,7 +182,7 @@ async def _post(server: str, body: bytes, uplink: Uplink) -> EnrolResponse:
             f"{server} did not answer within {ENROL_TIMEOUT_S} s; is TCP to it allowed here?"
         ) from None
     except (aiohttp.ClientError, ssl.SSLError, OSError) as exc:
-        raise EnrolmentFailedError(f"cannot reach {server}: {exc}") from None
+        raise EnrolmentFailedError(f"cannot reach {server}: {why_unreachable(exc)}") from None
 
 
 def _problem(data: bytes, status: int) -> str:

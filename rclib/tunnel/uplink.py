@@ -5,9 +5,11 @@ Control link, enrolment and relay legs all leave by it, so that one setting serv
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
 from rclib.runtime.errors import StartError
@@ -15,9 +17,11 @@ from rclib.runtime.tlsfiles import client_context
 from rclib.tunnel.name_lookup import AddressBook
 
 if TYPE_CHECKING:
-    import ssl
-
     from rclib.runtime.secret import SecretStr
+
+
+# openssl/x509_vfy.h: the certificate is not yet valid, or has expired.
+_NOT_VALID_NOW: Final = frozenset({9, 10})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +74,13 @@ def check_proxy(proxy: str) -> None:
         raise ValueError("a proxy is named like http://proxy.example:3128")
     if "@" in parts.netloc:
         raise ValueError("the proxy's login belongs to proxy_login, where no listing shows it")
+
+
+def why_unreachable(error: Exception) -> str:
+    """Say what went wrong; where a certificate is not valid now, also what `now` means here."""
+    said = str(error) or type(error).__name__
+    fault = error.__cause__ if error.__cause__ is not None else error
+    if isinstance(fault, ssl.SSLCertVerificationError) and fault.verify_code in _NOT_VALID_NOW:
+        today = datetime.now(UTC)
+        said += f"; this machine's clock says {today:%Y-%m-%d %H:%M} UTC: if that is wrong, set it"
+    return said

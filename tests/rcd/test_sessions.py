@@ -15,12 +15,20 @@ from rcd.commands import (
     OpenTunnel,
     PinIdentity,
     PrepareTunnel,
+    ProbeTunnel,
     Record,
     RenewRelays,
     SendAnswer,
     Tell,
 )
-from rcd.sessions import KEEPALIVE_S, OPEN_LIMIT_S, Sessions, State
+from rcd.sessions import (
+    KEEPALIVE_S,
+    OPEN_LIMIT_S,
+    PROBE_AFTER_S,
+    PROBE_EVERY_S,
+    Sessions,
+    State,
+)
 from rclib.wire.audit import AuditAction
 from rclib.wire.control import (
     LeaseRenewal,
@@ -215,6 +223,18 @@ class TestEnd:
         assert told(commands, SessionEnded) == [
             SessionEnded(session_id(), EndReason.TECHNICIAN_GONE)
         ]
+
+    def test_a_silent_technician_is_spoken_to_until_heard_again(self) -> None:
+        sessions = running()
+        probe = ProbeTunnel(session_id())
+        at = NOW + PROBE_AFTER_S
+        assert sessions.measured((counters(received=148),), at - 0.1) == []
+        assert sessions.measured((counters(received=148),), at) == [probe]
+        assert sessions.measured((counters(received=148),), at + PROBE_EVERY_S - 0.1) == []
+        assert sessions.measured((counters(received=148),), at + PROBE_EVERY_S) == [probe]
+        heard = at + 2 * PROBE_EVERY_S
+        assert sessions.measured((counters(received=300),), heard) == []
+        assert sessions.measured((counters(received=300),), heard + PROBE_AFTER_S) == [probe]
 
     def test_a_technician_who_never_arrives_is_not_waited_for(self) -> None:
         sessions = core()
