@@ -38,6 +38,7 @@ BASE_S = 1.0
 WRITE_DEADLINE_S = 2.0
 PATIENCE_S = 15
 MAX_LATER_S = 0.2
+SLACK_S = 1.0
 MAX_GROWTH = 1 << 20
 QUEUE_FULL = 'relayd_dropped_messages_total{reason="queue_full"}'
 TOO_SLOW = 'relayd_closed_legs_total{reason="too_slow"}'
@@ -149,7 +150,7 @@ async def test_a_frozen_reader_hurts_only_itself(
                 full_at = time.monotonic()
     # The counter is shown once a second; the queue was full before it could be seen.
     assert full_at > 0
-    assert time.monotonic() - full_at <= WRITE_DEADLINE_S + MAX_LATER_S
+    assert time.monotonic() - full_at <= WRITE_DEADLINE_S + SLACK_S
     assert growth <= MAX_GROWTH
     assert await traffic.p99() <= base + MAX_LATER_S
     assert await metric(status, TOO_SLOW) == 1
