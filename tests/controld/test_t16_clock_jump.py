@@ -108,3 +108,23 @@ def test_a_clock_that_lost_its_time_starts_nothing_and_says_what_to_do(
         assert port_of(process)
         process.terminate()
         process.communicate(timeout=20)
+
+
+def test_a_computer_that_boots_in_1970_says_why_it_reaches_nobody(
+    data: Path, clock: WallClock, running: int, tmp_path: Path
+) -> None:
+    config = tmp_path / "rcc.toml"
+    config.write_text(f'state_dir = "{tmp_path}/rcc"\nca_file = "{data}/tls/ca.pem"\n')
+    own = WallClock(tmp_path / "own-clock")
+    own.set(BOOT_WITHOUT_BATTERY)
+    server, code = f"https://localhost:{running}", "ABCD-EFGH-JKLM-NPQR"
+    done = subprocess.run(
+        [*(sys.executable, "-m", "rcc", "--config", str(config)), "enroll", server, code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **own.environment},
+    )
+    assert done.returncode != 0
+    assert "this machine's clock says 1970-01-01" in done.stderr
+    assert "Traceback" not in done.stderr
