@@ -193,7 +193,7 @@ class Coordinator:
 
         def work(tx: Tx) -> Session | None:
             session = _session_of(tx, sender, body.session)
-            if session is None or not _awaits_answer(session):
+            if session is None or not _awaits_answer(session, now_ms):
                 return None
             session_releases.plant_asked(tx, session, body, self._times.answer_s, now_ms)
             return session
@@ -210,7 +210,7 @@ class Coordinator:
 
         def work(tx: Tx) -> tuple[Ends, bool] | None:
             session = _session_of(tx, sender, body.session)
-            if session is None or not _awaits_answer(session):
+            if session is None or not _awaits_answer(session, now_ms):
                 return None
             ends = read_ends(tx, session)
             if ends is None:
@@ -231,7 +231,7 @@ class Coordinator:
 
         def work(tx: Tx) -> tuple[Ends, RefusalReason | None] | None:
             session = _session_of(tx, sender, body.session)
-            if session is None or not _awaits_answer(session):
+            if session is None or not _awaits_answer(session, now_ms):
                 return None
             ends = read_ends(tx, session)
             if ends is None:
@@ -391,11 +391,13 @@ class Coordinator:
         await self._store.write(lambda tx: store_audit.append(tx, entry, now_ms))
 
 
-def _awaits_answer(session: Session) -> bool:
+def _awaits_answer(session: Session, now_ms: int) -> bool:
+    """Whether a gateway's word still counts; the sweep that ends what is late may be late, too."""
     return (
         session.state is SessionState.STARTING
         and session.client is not None
         and not session.answered
+        and now_ms < (session.lease_until_ms or 0)
     )
 
 

@@ -296,3 +296,15 @@ async def test_a_restart_keeps_active_sessions_and_ends_half_started_ones(
         assert (await world.state(rig.session))["state"] == state
         await gateway.hang_up()
         await client.hang_up()
+
+
+async def test_an_answer_that_comes_after_the_lease_grants_nothing(rig: Rig) -> None:
+    """Even if the sweep that would have ended it has not come by."""
+    await rig.client.put_body(rig.redeem(await rig.ticket()))
+    offer = await rig.gateway.expect(SessionOffer)
+    rig.world.clock.advance(601)
+    await rig.gateway.say(rig.answer(offer))
+    assert not rig.client.heard
+    await rig.world.server.sweeper.sweep()
+    assert isinstance((await rig.client.message()).body, SessionRefusal)
+    assert (await rig.world.state(rig.session))["state"] in {"refused", "ended"}
