@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from controld import store_audit
+from controld import api_sessions, store_audit
 from controld.api import Call, Number, Route
 from controld.api_types import AuditPage, AuditRecord
 from controld.roles import Action
+from controld.store_audit import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from controld.audit_chain import Record
+    from controld.store import Tx
 
 AFTER: Final = Number("after", 0, low=0, high=2**53)
 LIMIT: Final = Number("limit", 100, low=1, high=1000)
@@ -21,6 +28,25 @@ async def page(call: Call) -> AuditPage:
     records = await call.services.store.read(
         lambda tx: store_audit.page(tx, call.user.organisation, after, limit)
     )
+    return _shown(records, records[-1].seq if records else after)
+
+
+async def of_session(call: Call) -> AuditPage:
+    """What controld and the session's own ends put on record; others may claim what they like."""
+    after, limit = call.number(AFTER), call.number(LIMIT)
+
+    def work(tx: Tx) -> tuple[list[Record], int]:
+        session = api_sessions.visible(tx, call)
+        wanted = Wanted(organisation=call.user.organisation, session=session.id)
+        own = {None, session.gateway, session.client}
+        rows = store_audit.select_rows(tx, wanted, after, limit)
+        read_to = rows[-1][0].seq if rows else after
+        return [row for row, _ in rows if row.endpoint in own], read_to
+
+    return _shown(*await call.services.store.read(work))
+
+
+def _shown(records: Sequence[Record], next_after: int) -> AuditPage:
     return AuditPage(
         tuple(
             AuditRecord(
@@ -40,7 +66,7 @@ async def page(call: Call) -> AuditPage:
             )
             for record in records
         ),
-        next_after=records[-1].seq if records else after,
+        next_after=next_after,
     )
 
 
@@ -50,6 +76,14 @@ ROUTES = (
         path="/api/v1/audit",
         needs=Action.READ_AUDIT,
         handle=page,
+        gives=AuditPage,
+        numbers=(AFTER, LIMIT),
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/sessions/{session}/record",
+        needs=Action.READ_AUDIT,
+        handle=of_session,
         gives=AuditPage,
         numbers=(AFTER, LIMIT),
     ),

@@ -78,7 +78,7 @@ async def change(call: Call) -> SessionView:
     revision = call.expected_revision()
 
     def work(tx: Tx) -> Changed:
-        session = _visible(tx, call)
+        session = visible(tx, call)
         plan = _plan(request, session.gateway)
         return session_plans.change(tx, session, plan, revision, call.user, call.actor, call.now_ms)
 
@@ -89,7 +89,7 @@ async def change(call: Call) -> SessionView:
 
 
 async def show(call: Call) -> SessionView:
-    session = await call.services.store.read(lambda tx: _visible(tx, call))
+    session = await call.services.store.read(lambda tx: visible(tx, call))
     return _view(call, session)
 
 
@@ -100,7 +100,7 @@ async def start(call: Call) -> SessionLink:
     why, ticket = Why(request.reason, request.reference), new_token()
 
     def work(tx: Tx) -> Session | StartRefusal:
-        session = _visible(tx, call)
+        session = visible(tx, call)
         user = store_users.get_user(tx, call.user.id)
         if user.disabled:
             return StartRefusal.NOT_ASSIGNED
@@ -128,7 +128,7 @@ async def request_release(call: Call) -> SessionView:
     """Ask for a second person's word (policy four_eyes)."""
     session = await call.services.store.write(
         lambda tx: session_releases.request(
-            tx, _visible(tx, call), call.user, call.actor, call.now_ms
+            tx, visible(tx, call), call.user, call.actor, call.now_ms
         )
     )
     return _view(call, session)
@@ -138,7 +138,7 @@ async def release(call: Call) -> SessionView:
     """Be the second person."""
     session = await call.services.store.write(
         lambda tx: session_releases.release(
-            tx, _visible(tx, call), call.user, call.actor, call.now_ms
+            tx, visible(tx, call), call.user, call.actor, call.now_ms
         )
     )
     return _view(call, session)
@@ -147,14 +147,14 @@ async def release(call: Call) -> SessionView:
 async def refuse(call: Call) -> SessionView:
     """Refuse what was asked for; the session is over."""
     session = await call.services.store.write(
-        lambda tx: session_releases.refuse(tx, _visible(tx, call), call.actor, call.now_ms)
+        lambda tx: session_releases.refuse(tx, visible(tx, call), call.actor, call.now_ms)
     )
     return _view(call, session)
 
 
 async def end(call: Call) -> None:
     """Ends a session; one that has ended stays as it is."""
-    session = await call.services.store.read(lambda tx: _visible(tx, call))
+    session = await call.services.store.read(lambda tx: visible(tx, call))
     is_own = session.started_by == call.user.id
     if not is_own and scope_of(call.user.role, Action.END_SESSIONS) is not Scope.ALL:
         raise ForbiddenError("not_yours", "somebody else is using this session")
@@ -226,7 +226,7 @@ ROUTES = (
 )
 
 
-def _visible(tx: Tx, call: Call) -> Session:
+def visible(tx: Tx, call: Call) -> Session:
     """The session of the address, if the caller may know of it; raises NotFoundError."""
     session = get_session(tx, SessionId(call.request.match_info["session"]))
     if not sees(call.user, session):

@@ -6,17 +6,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from controld import api_endpoints, api_sessions, api_users
+from controld import api_audit, api_endpoints, api_sessions, api_users
 from controld.api_types import SessionRequest, StartRequest
-from controld.errors import InvalidError
+from controld.errors import ConflictError, InvalidError
 from controld.portal.frame import Frame, Page, Visit, to
 from controld.portal.presets import name_of
 from controld.roles import Action
+from controld.start_rules import StartRefusal
+from rclib.wire.audit import AuditAction
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from controld.api_types import DeviceView
+    from controld.api_types import AuditRecord, DeviceView
 
 DURATIONS_H = (1, 2, 4, 8, 12, 24)
 DEFAULT_H = 4
@@ -80,10 +82,15 @@ async def session(frame: Frame, visit: Visit) -> web.Response:
     if visit.may(Action.SEE_USERS):
         names = {u.id: u.name for u in (await api_users.list_users(visit.call)).users}
     names.setdefault(visit.call.user.id, visit.call.user.name)
+    rows: tuple[AuditRecord, ...] = ()
+    if visit.may(Action.READ_AUDIT):
+        rows = (await api_audit.of_session(visit.call)).records
     return frame.show(
         visit,
         "session.html",
         session=shown,
+        rows=rows,
+        traffic=_traffic(rows),
         names=names,
         is_mine=visit.call.user.id in shown.users or visit.may(Action.PREPARE_SESSIONS),
         service_name=name_of,
@@ -93,7 +100,14 @@ async def session(frame: Frame, visit: Visit) -> web.Response:
 async def start(frame: Frame, visit: Visit) -> web.Response:
     """Hand over to the technician's client; the ticket in the link works once."""
     wanted = {name: visit.fields.get(name, "").strip() for name in ("reason", "reference")}
-    link = await api_sessions.start(visit.with_body(StartRequest, wanted))
+    try:
+        link = await api_sessions.start(visit.with_body(StartRequest, wanted))
+    except ConflictError as exc:
+        if exc.code != StartRefusal.NOT_RELEASED:
+            raise
+        # Whoever wants to start wants it released: the second person sees it now.
+        asked = await api_sessions.request_release(visit.call)
+        return to(f"/sessions/{asked.id}")
     return frame.show(
         visit,
         "session_start.html",
@@ -109,6 +123,18 @@ async def end(frame: Frame, visit: Visit) -> web.Response:
     return to(f"/sessions/{visit.call.request.match_info['session']}")
 
 
+async def release(frame: Frame, visit: Visit) -> web.Response:
+    del frame
+    released = await api_sessions.release(visit.call)
+    return to(f"/sessions/{released.id}")
+
+
+async def refuse(frame: Frame, visit: Visit) -> web.Response:
+    del frame
+    refused = await api_sessions.refuse(visit.call)
+    return to(f"/sessions/{refused.id}")
+
+
 _SESSION = "/sessions/{session}"
 PAGES = (
     Page("GET", "/sessions", Action.SEE_SESSIONS, sessions),
@@ -116,9 +142,20 @@ PAGES = (
     Page("GET", "/prepare/{gateway}", Action.PREPARE_SESSIONS, new),
     Page("POST", "/prepare/{gateway}", Action.PREPARE_SESSIONS, prepare),
     Page("GET", _SESSION, Action.SEE_SESSIONS, session),
+    Page("POST", f"{_SESSION}/release", Action.RELEASE_SESSIONS, release),
+    Page("POST", f"{_SESSION}/refuse", Action.RELEASE_SESSIONS, refuse),
     Page("POST", f"{_SESSION}/start", Action.START_SESSIONS, start),
     Page("POST", f"{_SESSION}/end", Action.END_SESSIONS, end),
 )
+
+
+def _traffic(rows: tuple[AuditRecord, ...]) -> dict[str, dict[str, str]]:
+    """The newest totals of each machine, by its address."""
+    return {
+        row.detail.get("address", ""): row.detail
+        for row in rows
+        if row.action == AuditAction.FLOW_RECORDED
+    }
 
 
 def _target(text: str) -> dict[str, object]:

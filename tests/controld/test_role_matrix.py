@@ -58,6 +58,7 @@ MATRIX = {
     "POST /sessions/{session}/start": "aao-",
     "POST /sessions/{session}/end": "aao-",
     "GET /events": "aaoa",
+    "GET /sessions/{session}/record": "a--a",
     "GET /audit": "a--a",
 }
 ANYONE = {

@@ -11,11 +11,16 @@ from controld.api import Open
 from controld.portal.words import WORDS
 from controld.server import PAGES
 from rclib.pages.language import LANGUAGES
+from rclib.wire.audit import AuditAction, AuditEvent
+from rclib.wire.control import AuditBatch
 from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.test_session_releases import set_policy
 
 if TYPE_CHECKING:
     from tests.controld.conftest import Rig, World
     from tests.controld.portal.conftest import Visitor
+
+TRAFFIC = {"from_bytes": "2000", "last": "2026-11-25T14:00:00Z", "final": "no"}
 
 
 def test_every_sentence_is_there_in_every_language() -> None:
@@ -197,6 +202,65 @@ class TestSessions:
             text = await admin.post(f"/sessions/{rig.session}/start")
         assert admin.status == 409
         assert "Only the plant can switch it on" in text
+
+
+class TestRelease:
+    async def test_start_asks_for_the_second_person_and_goes_on_after_the_release(
+        self, world: World, rig: Rig, admin: Visitor
+    ) -> None:
+        await set_policy(rig, release="four_eyes")
+        page = f"/sessions/{rig.session}"
+        async with admin.stranger() as tina:
+            await tina.login("tina", ADMIN_PASSWORD)
+            text = await tina.post(f"{page}/start")
+            assert (tina.at, tina.status) == (page, 200)
+            assert "release requested" in text
+            assert f"{page}/release" not in text, "tina asked for it herself"
+            assert f"{page}/release" in await admin.get(page)
+            assert "released" in await admin.post(f"{page}/release")
+            assert f"{page}/start" in await tina.get(page)
+            assert 'href="remoteconnect://' in await tina.post(f"{page}/start")
+        assert (await world.actions()).count("session_released") == 1
+
+    async def test_who_asked_cannot_release_by_the_page_either(
+        self, rig: Rig, admin: Visitor
+    ) -> None:
+        await set_policy(rig, release="four_eyes")
+        page = f"/sessions/{rig.session}"
+        await admin.post(f"{page}/start")
+        await admin.post(f"{page}/release")
+        assert admin.status == 403
+
+    async def test_a_refused_session_is_over(self, rig: Rig, admin: Visitor) -> None:
+        await set_policy(rig, release="four_eyes")
+        await rig.technician.ok("POST", f"/sessions/{rig.session}/request")
+        assert "refused" in await admin.post(f"/sessions/{rig.session}/refuse")
+
+
+class TestRecordOfASession:
+    async def test_its_course_and_its_traffic_are_on_its_page(
+        self, rig: Rig, admin: Visitor
+    ) -> None:
+        detail = {"device": "PLC 7", "address": "192.168.1.10", "to_bytes": "1000"}
+        rows = (
+            AuditEvent(1, 1, AuditAction.FLOW_RECORDED, rig.session, "tina", detail | TRAFFIC),
+            AuditEvent(
+                2, 2, AuditAction.FLOW_RECORDED, rig.session, "tina",
+                detail | TRAFFIC | {"to_bytes": "52000"},
+            ),
+        )  # fmt: skip
+        await rig.gateway.say(AuditBatch(rows))
+        await rig.world.recorded("flow_recorded")
+        text = await admin.get(f"/sessions/{rig.session}")
+        for shown in ("session_prepared", "flow_recorded", "PLC 7", "52.0 kB", "2.0 kB"):
+            assert shown in text
+        assert text.count("52.0 kB") == 1, "the newest totals"
+
+    async def test_it_is_for_those_who_may_read_the_record(
+        self, rig: Rig, visitor: Visitor
+    ) -> None:
+        await visitor.login("tina", ADMIN_PASSWORD)
+        assert "session_prepared" not in await visitor.get(f"/sessions/{rig.session}")
 
 
 class TestPeople:
