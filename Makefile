@@ -33,7 +33,8 @@ test-slow: $(TESTS)
 KERNEL_TESTS := tests/rclib/tunnel/test_wireguard_kernel.py tests/rcd/gate
 test-kernel: $(TESTS)
 	$(PYTHON) -m testbed.vm --timeout 1200 --env TESTBED_SLOWNESS=10 python -m pytest --no-skips \
-	  -m "kernel or both_kernels" -p no:cacheprovider --timeout=300 --durations=10 $(KERNEL_TESTS)
+	  -m "(kernel or both_kernels) and not slow" -p no:cacheprovider --timeout=300 \
+	  --durations=10 $(KERNEL_TESTS)
 
 lint: setup
 	$(VENV)/bin/ruff check .
