@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from controld import store_users
+from controld.store_offline import write_offline
+from controld.store_url import SqliteFile
 from testbed.api_client import ApiClient, ApiError
 from testbed.wall_clock import BOOT_WITHOUT_BATTERY, DAY_S, HOUR_S, WallClock, why_not
+from tests.controld.conftest import CHEAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from controld.store import Tx
 
 PASSWORD = "correct horse battery 1"
 
@@ -55,7 +61,19 @@ def port_of(process: subprocess.Popen[str]) -> int:
 
 
 @pytest.fixture
-def running(data: Path, clock: WallClock) -> Iterator[int]:
+def known(data: Path) -> None:
+    """The administrator has a password, hashed at a test's price."""
+
+    def work(tx: Tx) -> None:
+        admin = store_users.find_user_by_name(tx, "admin")
+        assert admin is not None
+        store_users.set_password(tx, admin.id, CHEAP.hash_now(PASSWORD), must_change=False)
+
+    write_offline(SqliteFile(data / "controld.db"), work)
+
+
+@pytest.fixture
+def running(data: Path, known: None, clock: WallClock) -> Iterator[int]:
     """The port of a controld whose clock is `clock`."""
     with controld(data, clock) as process:
         try:
@@ -67,14 +85,14 @@ def running(data: Path, clock: WallClock) -> Iterator[int]:
 
 
 def test_what_is_over_stays_over_and_the_record_keeps_its_order(
-    data: Path, one_time_password: str, clock: WallClock, running: int
+    data: Path, clock: WallClock, running: int
 ) -> None:
-    old = ApiClient(running, "localhost", data / "tls/ca.pem")
-    old.first_login("admin", one_time_password, PASSWORD)
+    anyone = ApiClient(running, "localhost", data / "tls/ca.pem")
+    old = anyone.login("admin", PASSWORD)
     clock.set_off(3 * HOUR_S)
     with pytest.raises(ApiError, match="401"):
         old.get("/api/v1/gateways")
-    new = old.another().login("admin", PASSWORD)
+    new = anyone.login("admin", PASSWORD)
     new.post("/api/v1/gateways", {"name": "press 1"})
     clock.set_off(-2 * DAY_S)
     with pytest.raises(ApiError, match="401"):
