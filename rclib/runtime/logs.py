@@ -7,6 +7,7 @@ out, so that no line misses redaction (see `redact`).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import traceback
@@ -48,15 +49,34 @@ def configure_logging(
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Unfailing(stream))),
         cache_logger_on_first_use=False,  # a logger made before this call must obey it as well
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(_Unfailing(stream))
     handler.setFormatter(_StdlibFormatter(processors))
     logging.basicConfig(handlers=[handler], level=number, force=True)
     logging.captureWarnings(capture=True)
     # aiohttp has a traceback for each request that is no HTTP: for whoever wants to fill a disk.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+
+class _Unfailing:
+    """A stream that nobody may read any more: then a line is lost, and nothing else.
+
+    Whoever logs is about to do something that matters more, such as to close a plant.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed at this end
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def get_logger(program: str, **fields: object) -> Logger:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import logging
 import os
@@ -204,3 +205,21 @@ def test_the_rate_limited_logger_reports_what_it_held_back(log_lines: LogLines) 
         ("error", 99),
         ("info", None),
     ]
+
+
+@pytest.mark.parametrize("end", ["theirs", "ours"])
+def test_a_log_that_nobody_reads_any_more_hinders_nothing(end: str) -> None:
+    theirs, ours = os.pipe()
+    stream = os.fdopen(ours, "w", buffering=1)
+    configure_logging(stream=stream)
+    try:
+        os.close(theirs)
+        if end == "ours":
+            stream.close()
+        for number in range(1000):
+            get_logger("rcd").info("tunnel_closed", number=number)
+            logging.getLogger("aiohttp").warning("gone")
+    finally:
+        configure_logging()
+        with contextlib.suppress(OSError):
+            stream.close()
