@@ -2,7 +2,7 @@
 
 Closed means: from that moment on no packet of the flow is on the PLC's wire, in either direction,
 while the technician's programs go on sending. Which WireGuard moves the packets is the machine's
-choice; the same tests run in the virtual machine of `make test-kernel`.
+choice.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     Gates = Any  # of conftest.py
 
-pytestmark = [pytest.mark.netns, pytest.mark.both_kernels]
+pytestmark = pytest.mark.netns
 
 MANY: Final = 400
 NOTICED_S: Final = 2.0
