@@ -21,7 +21,7 @@ from testbed.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(180)]
 
 PLANTS = (PlantSpec(), PlantSpec(name="bonn"))
 

@@ -266,6 +266,7 @@ def batches() -> None:
     table.remove()
 
 
+@pytest.mark.slow
 def test_four_hundred_sessions_are_one_transaction_and_all_are_read_back(machine: Host) -> None:
     inside(machine, batches)
 
@@ -293,6 +294,7 @@ def interfaces() -> None:
     assert set(netlink.links("rcg")) == mine - {sessions[-1].interface}
 
 
+@pytest.mark.slow
 def test_four_hundred_interfaces_with_addresses_and_routes_are_all_read_back(
     machine: Host,
 ) -> None:
