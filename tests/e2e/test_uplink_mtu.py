@@ -108,5 +108,6 @@ def test_an_upload_and_large_datagrams_pass_a_narrow_uplink(narrow: Story, path:
     command = [sys.executable, "-c", TRANSFER, PLC, str(ECHO), *sizes]
     said = narrow.bed.host("technician").run(command, timeout_s=60, check=True).stdout
     assert json.loads(said) == {"tcp": TCP_BYTES, "intact": True, "udp": DATAGRAMS}
-    assert full.packets >= TCP_BYTES // TUNNEL_MTU
+    # The echo's own writes end in shorter ones: most are full.
+    assert full.packets >= TCP_BYTES // TUNNEL_MTU // 2
     assert too_large.packets == 0
