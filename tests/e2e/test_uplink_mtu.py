@@ -1,8 +1,9 @@
 """An upload in full segments over an uplink that takes less: by relay, directly, at either end.
 
 The PLC has an Ethernet's 1500 bytes, forbids fragments, and ignores every ICMP that would tell it
-of a smaller path, as plants' firewalls teach machines to. Only the segment size that the gateway
-writes into its handshakes can help it.
+of a smaller path, as plants' firewalls teach machines to. Only the segment size in the handshakes
+can help it, which the tunnel's MTU decides: offered by the technician's computer, bounded by the
+gateway (tests/rcd/gate sees that bound).
 """
 
 from __future__ import annotations
