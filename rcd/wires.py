@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
@@ -17,7 +18,7 @@ from rclib.runtime.config import Config
 from rclib.wire.local import KeySwitchState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rclib.runtime.logs import Logger
 
@@ -79,11 +80,20 @@ class GpioLine:
         self._request: Any = None
 
     def read(self) -> bool:
-        return bool(self._lines().get_value(self._offset).value)
+        with self._anew_after_a_fault() as lines:
+            return bool(lines.get_value(self._offset).value)
 
     def write(self, *, value: bool) -> None:
-        request = self._lines()
-        request.set_value(self._offset, _gpiod().line.Value(int(value)))
+        with self._anew_after_a_fault() as lines:
+            lines.set_value(self._offset, _gpiod().line.Value(int(value)))
+
+    @contextmanager
+    def _anew_after_a_fault(self) -> Iterator[Any]:
+        try:
+            yield self._lines()
+        except OSError:
+            self._request = None
+            raise
 
     def _lines(self) -> Any:  # noqa: ANN401 -- gpiod is optional
         if self._request is None:

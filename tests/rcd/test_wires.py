@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,3 +103,28 @@ def test_a_lamp_that_cannot_be_lit_hinders_nothing(tmp_path: Path) -> None:
 def test_a_line_is_either_a_file_or_a_chip(fields: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="either a file or a chip"):
         LineConfig(**fields)
+
+
+def test_a_gpio_is_requested_anew_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lines:
+        def get_value(self, _offset: int) -> SimpleNamespace:
+            if len(requests) == 1:
+                raise OSError(5, "Input/output error")
+            return SimpleNamespace(value=1)
+
+    requests: list[Lines] = []
+
+    def request_lines(*_: object, **__: object) -> Lines:
+        requests.append(Lines())
+        return requests[-1]
+
+    gpiod = SimpleNamespace(
+        line=SimpleNamespace(Direction=SimpleNamespace(INPUT=0, OUTPUT=1)),
+        LineSettings=lambda **_: None,
+        request_lines=request_lines,
+    )
+    monkeypatch.setitem(sys.modules, "gpiod", gpiod)
+    key = KeySwitch(LineConfig(chip="/dev/gpiochip0"), LOG)
+    assert key.state is KeySwitchState.FAULT
+    assert key.look()
+    assert key.is_closed
