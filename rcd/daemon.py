@@ -135,7 +135,7 @@ class Daemon:
             fault = exc
         self._records.write(action, actor=by, detail={"access": AccessMode.OFF.value})
         await self.end(None, EndReason.PLANT_OFF, actor=by)
-        await self.link.stop()
+        await self._hang_up()
         if fault is not None:
             raise fault
 
@@ -194,8 +194,7 @@ class Daemon:
 
     async def _key_opened(self) -> None:
         await self.end(None, EndReason.PLANT_OFF, actor="key switch")
-        if not self.is_on:  # it may have been closed again
-            await self.link.stop()
+        await self._hang_up()
 
     async def _watch_clock(self) -> None:
         """End what the clock ends: leases, sessions, and access that was ON until now."""
@@ -350,3 +349,7 @@ class Daemon:
         if self.is_on:
             self.link.start()
         self._clock_moved.set()
+
+    async def _hang_up(self) -> None:
+        if not self.is_on:  # it may be ON again: closing takes a moment
+            await self.link.stop()

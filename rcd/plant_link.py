@@ -34,7 +34,8 @@ class PlantLink:
         self._handler = handler
         self._identity = identity
         self._uplink = uplink
-        # Set while access is ON.
+        # Whether access is ON; what follows is set while it is, and until goodbye is said.
+        self._is_wanted = False
         self._link: ControlLink | None = None
         self._task: asyncio.Task[None] | None = None
         self.enrolment: Enrolment | None = None
@@ -55,20 +56,29 @@ class PlantLink:
 
     def start(self) -> None:
         """Connect, and reconnect for ever; it need not be stopped."""
+        self._is_wanted = True
         if self._task is None and self.enrolment is not None:
             settings = LinkSettings(self.enrolment, self._identity, self._uplink)
             self._link = ControlLink(settings, self._handler, self._ctx.log)
             self._task = self._ctx.tasks.create_task(self._link.run(), name="control-link")
 
     async def stop(self) -> None:
-        """Say goodbye if the link is up, then be silent: OFF means no packet to anyone."""
+        """Say goodbye if the link is up, then be silent: OFF means no packet to anyone.
+
+        A start that comes before the goodbye is said is obeyed after it.
+        """
+        self._is_wanted = False
         link, task = self._link, self._task
         if link is None or task is None:
             return
         await link.flushed(GOODBYE_S)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        if self._task is not task:
+            return  # another stop was quicker, and this may be the next link
         self._link = self._task = None
+        if self._is_wanted:
+            self.start()
 
     def tell(self, body: Body) -> None:
         """Without a link there is nobody to tell; the next GatewayState says what is open."""
