@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("rclib", "controld", "relayd", "stund", "rcd", "ams", "rcc", "testbed")
@@ -75,21 +80,22 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports_of(path: Path) -> set[str]:
-    names = set()
+@cache
+def imports_of(path: Path) -> frozenset[str]:
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def is_in(module: str, package: str) -> bool:
     return module == package or module.startswith(package + ".")
 
 
-def broken_directions(module: str, imported: set[str]) -> list[str]:
+def broken_directions(module: str, imported: AbstractSet[str]) -> list[str]:
     owner = next((package for package in MAY_IMPORT if is_in(module, package)), None)
     if owner is None:
         return []
@@ -102,7 +108,7 @@ def broken_directions(module: str, imported: set[str]) -> list[str]:
     ]
 
 
-def impurities(module: str, imported: set[str]) -> list[str]:
+def impurities(module: str, imported: AbstractSet[str]) -> list[str]:
     if not any(is_in(module, pure) for pure in PURE):
         return []
     return [

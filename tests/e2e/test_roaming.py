@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from testbed.process import Process
     from testbed.story import Story
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(180)]
 
 REBINDING_S = 3.0
 BLACK_HOLE_S = 6.0
@@ -103,7 +103,6 @@ def test_a_nats_new_binding_costs_less_than_three_seconds(
     assert streams.gap_s() <= REBINDING_S
 
 
-@pytest.mark.slow
 def test_wireguard_follows_a_new_binding_by_itself_where_the_nat_lets_it(
     running: Story, streams: Streams, request: pytest.FixtureRequest
 ) -> None:
@@ -160,7 +159,6 @@ def test_a_one_way_black_hole_leads_to_the_relay(
     assert details["detail"], "and people can see why"
 
 
-@pytest.mark.slow
 def test_with_relays_and_stun_gone_the_direct_path_goes_on(
     running: Story, streams: Streams, request: pytest.FixtureRequest
 ) -> None:
@@ -177,7 +175,6 @@ def test_with_relays_and_stun_gone_the_direct_path_goes_on(
     assert running.path_details()["since_ms"] == before["since_ms"]
 
 
-@pytest.mark.slow
 def test_roaming_works_with_the_control_plane_away(running: Story, streams: Streams) -> None:
     before = running.path_details()
     running.suite.processes["cloud:controld"].kill()

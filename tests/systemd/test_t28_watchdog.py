@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 
 START_S: Final = 30.0
+GIVE_UP_S: Final = 90.0
+"""Five starts of a Python program, and the pauses between them."""
 WATCHDOG_S: Final = int(STALE_AFTER_S)
 RESTART_S: Final = 5.0
 """Allowed on top of WatchdogSec=."""
@@ -114,6 +116,7 @@ def test_a_loop_that_hangs_in_one_call_is_started_anew(running: ServiceManager) 
     signal_and_await_restart(running, HANG)
 
 
+@pytest.mark.slow
 async def test_a_gate_that_keeps_ending_stays_down_and_shut(manager: ServiceManager) -> None:
     """An open session, then a crash and a configuration with which no start works."""
     manager.systemctl("stop", "rcd")  # the gate obeys one
@@ -126,7 +129,7 @@ async def test_a_gate_that_keeps_ending_stays_down_and_shut(manager: ServiceMana
             assert leftovers(manager, interface) == ["rules", "interface", "forwarding"]
             manager.write(GATE_TOML, "no_such_key = 1\n")
             manager.systemctl("kill", "--signal=SIGKILL", "--kill-who=main", "rcd-gate")
-        until(lambda: manager.show("rcd-gate", *GIVEN_UP) == GIVEN_UP, START_S, "the last start")
+        until(lambda: manager.show("rcd-gate", *GIVEN_UP) == GIVEN_UP, GIVE_UP_S, "the last start")
         assert leftovers(manager, interface) == []
     finally:
         manager.write(GATE_TOML, good)
