@@ -298,7 +298,7 @@ def list_plan(database: Database) -> list[str]:
         found = tx.scalar(select(organisations.c.id).where(organisations.c.name == FLEET))
         organisation, cursor = OrganisationId(found or ""), f"{wall_ms()}.ses_x"
         event.listen(tx, "before_cursor_execute", note)
-        store_sessions.list_sessions(tx, organisation, None, PAGE, cursor)
+        store_sessions.list_sessions(tx, organisation, store_sessions.Wanted(), PAGE, cursor)
         event.remove(tx, "before_cursor_execute", note)
         statement, parameters = asked[0]
         words = "EXPLAIN QUERY PLAN" if isinstance(database, SqliteFile) else "EXPLAIN"

@@ -51,6 +51,7 @@ MAX_REVISION_DIGITS: Final = 9
 MAX_DIGITS: Final = 16
 CURSOR: Final = "cursor"
 MAX_CURSOR: Final = 80
+MAX_CHOICE: Final = 80
 PERSONAL_PREFIX: Final = "rcp_"
 """What a personal API token begins with, so that people and secret scanners know one."""
 
@@ -131,23 +132,35 @@ class Call:
         tag = self.request.headers.get("If-Match")
         if tag is None:
             raise RevisionMissingError
-        number = tag.strip().strip('"')
-        if not (number.isascii() and number.isdigit() and len(number) <= MAX_REVISION_DIGITS):
-            raise InvalidError("bad_request", "If-Match is the ETag of an earlier answer")
-        return int(number)
+        return revision_of(tag.strip().strip('"'))
+
+    def query(self, name: str) -> str | None:
+        """What the address says behind its question mark."""
+        return self.request.query.get(name)
 
     def number(self, wanted: Number) -> int:
         """Read a number from the query; raises InvalidError."""
-        text = self.request.query.get(wanted.name, str(wanted.default))
+        given = self.query(wanted.name)
+        text = str(wanted.default) if given is None else given
         is_number = text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
         if not (is_number and wanted.low <= int(text) <= wanted.high):
             bounds = f"from {wanted.low} to {wanted.high}"
             raise InvalidError("bad_request", f"{wanted.name} is a number {bounds}")
         return int(text)
 
+    def choice(self, wanted: Choice) -> str | None:
+        """Read what narrows a list from the query; None: not limited. Raises InvalidError."""
+        text = self.query(wanted.name) or ""
+        if wanted.values and text and text not in wanted.values:
+            known = ", ".join(wanted.values)
+            raise InvalidError("bad_request", f"{wanted.name} is one of {known}")
+        if len(text) > MAX_CHOICE:
+            raise InvalidError("bad_request", f"{wanted.name} has at most {MAX_CHOICE} characters")
+        return text or None
+
     def cursor(self) -> str | None:
         """What an earlier page named as `next`; the caller finds out whether it is one."""
-        text = self.request.query.get(CURSOR)
+        text = self.query(CURSOR)
         if text is not None and len(text) > MAX_CURSOR:
             raise InvalidError("bad_request", "this cursor comes from no page of this list")
         return text
@@ -164,6 +177,15 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """What a route reads from its query to narrow a list; left out or empty: all."""
+
+    name: str
+    values: tuple[str, ...] = ()
+    """None: the id of something."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One line of the route table."""
 
@@ -176,6 +198,7 @@ class Route:
     gives: type[msgspec.Struct] | None = None
     """None: an answer without a body."""
     numbers: tuple[Number, ...] = ()
+    choices: tuple[Choice, ...] = ()
     has_cursor: bool = False
     is_optional: bool = False
     """Whether the body may be left out."""
@@ -183,6 +206,13 @@ class Route:
     """Whether it wants the ETag of what it changes."""
     is_stream: bool = False
     """Server-Sent Events, each of type `gives`."""
+
+
+def revision_of(text: str) -> int:
+    """Read a revision; raises InvalidError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_REVISION_DIGITS):
+        raise InvalidError("bad_request", "If-Match is the ETag of an earlier answer")
+    return int(text)
 
 
 async def admit(

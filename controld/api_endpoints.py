@@ -266,6 +266,7 @@ def _gateway_view(call: Call, gateway: Gateway) -> GatewayView:
             fingerprint(gateway.identity_key) if gateway.identity_key is not None else None
         ),
         plant_networks=state.plant_networks if state is not None else (),
+        software=hub.software_of(EndpointId(gateway.id)),
         created_ms=gateway.created_ms,
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from aiohttp import web
 
-from controld.api import CURSOR, MAX_CURSOR, MAX_KEY, MIN_KEY, Open, Route
+from controld.api import CURSOR, MAX_CHOICE, MAX_CURSOR, MAX_KEY, MIN_KEY, Choice, Open, Route
 from controld.api_server import Problem
 from controld.roles import Action
 from rclib.runtime.version import suite_version
@@ -110,6 +110,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         }
         for number in route.numbers
     ]
+    found += [_choice(choice) for choice in route.choices]
     if route.has_cursor:
         text = {"type": "string", "maxLength": MAX_CURSOR}
         found.append({"name": CURSOR, "in": "query", "schema": text})
@@ -123,6 +124,13 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         text = {"type": "string"}
         found.append({"name": "Last-Event-ID", "in": "header", "schema": text})
     return found
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string", "maxLength": MAX_CHOICE}
+    if choice.values:
+        schema = {"type": "string", "enum": list(choice.values)}
+    return {"name": choice.name, "in": "query", "schema": schema}
 
 
 def _responses(route: Route) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
 from controld import session_plans, session_releases, sessions, store_policies, store_users
-from controld.api import Call, Number, Route
+from controld.api import Call, Choice, Number, Route
 from controld.api_types import (
     SessionChange,
     SessionLink,
@@ -22,17 +22,20 @@ from controld.roles import Action, Scope, scope_of
 from controld.session_plans import Plan
 from controld.sessions import Why
 from controld.start_rules import StartFacts, StartRefusal
-from controld.store_sessions import count_open, cursor_of, get_session, list_sessions
-from rclib.wire.ids import EndpointId, SessionId
+from controld.store_sessions import Wanted, count_open, cursor_of, get_session, list_sessions
+from rclib.wire.ids import EndpointId, GatewayId, SessionId, UserId
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
     from controld.records import Session, User
     from controld.session_plans import Changed
     from controld.store import Tx
-    from rclib.wire.ids import GatewayId
 
 LIMIT: Final = Number("limit", 100, low=1, high=500)
+PAST: Final = "past"
+GATEWAY: Final = Choice("gateway")
+USER: Final = Choice("user")
+SHOW: Final = Choice("show", ("open", PAST))
 
 _REFUSED: Final[dict[StartRefusal, str]] = {
     StartRefusal.NOT_ASSIGNED: "this session is not released for you",
@@ -54,11 +57,18 @@ _REFUSED: Final[dict[StartRefusal, str]] = {
 
 
 async def list_(call: Call) -> SessionList:
-    is_all = scope_of(call.user.role, Action.SEE_SESSIONS) is Scope.ALL
-    of_user = None if is_all else call.user.id
     limit, cursor = call.number(LIMIT), call.cursor()
+    gateway, user, show = (call.choice(choice) for choice in (GATEWAY, USER, SHOW))
+    users = {UserId(user)} if user else set()
+    if scope_of(call.user.role, Action.SEE_SESSIONS) is not Scope.ALL:
+        users.add(call.user.id)
+    wanted = Wanted(
+        users=frozenset(users),
+        gateway=GatewayId(gateway) if gateway else None,
+        is_over=None if show is None else show == PAST,
+    )
     found = await call.services.store.read(
-        lambda tx: list_sessions(tx, call.user.organisation, of_user, limit + 1, cursor)
+        lambda tx: list_sessions(tx, call.user.organisation, wanted, limit + 1, cursor)
     )
     more = cursor_of(found[limit - 1]) if len(found) > limit else None
     return SessionList(tuple(_view(call, session) for session in found[:limit]), more)
@@ -171,6 +181,7 @@ ROUTES = (
         handle=list_,
         gives=SessionList,
         numbers=(LIMIT,),
+        choices=(GATEWAY, USER, SHOW),
         has_cursor=True,
     ),
     Route(

@@ -124,6 +124,8 @@ class GatewayView(Struct, frozen=True):
     access_until_ms: Milliseconds | None
     fingerprint: str | None
     plant_networks: tuple[str, ...]
+    software: str | None
+    """What the gateway calls its version; None while offline."""
     created_ms: Milliseconds
 
 

@@ -45,6 +45,8 @@ class Peer:
         self.outbox = Outbox()
         self.link: Link | None = None
         self.gone_since_ms = now_ms
+        self.software = ""
+        """What the endpoint called its version on this link."""
         self.state: GatewayState | None = None
         """What a gateway said on this link; None until it has."""
 
@@ -58,12 +60,13 @@ class Hub:
         self._peers: dict[EndpointId, Peer] = {}
         self._started_ms = now_ms()
 
-    def attach(self, identity: LinkIdentity, link: Link) -> Peer:
+    def attach(self, identity: LinkIdentity, link: Link, software: str = "") -> Peer:
         """Make `link` the endpoint's one link: the old one goes, what is under way comes again."""
         peer = self._peer(identity.endpoint)
         if peer.link is not None:
             peer.link.refuse(LinkRefusal.REPLACED, "a newer link of this endpoint took over")
         peer.link = link
+        peer.software = software
         peer.state = None
         link.transmit(LinkWelcome(name=identity.name, audit_seq=identity.audit_seq))
         for message in peer.outbox.unacked(self._now_ms()):
@@ -129,6 +132,11 @@ class Hub:
         """The switch of a gateway as told on its open link; None: offline, or not told yet."""
         state = self.state_of(gateway)
         return state.access if state is not None else None
+
+    def software_of(self, endpoint: EndpointId) -> str | None:
+        """The version of an endpoint as told on its open link; None while it has none."""
+        peer = self._peers.get(endpoint)
+        return (peer.software or None) if peer is not None and peer.link is not None else None
 
     def note_state(self, gateway: EndpointId, state: GatewayState) -> None:
         """Remember what a gateway said about itself, for as long as its link is open."""

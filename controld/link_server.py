@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import WSMsgType, web
 
 from controld import store_endpoints
+from controld.audit_text import visible
 from controld.coordinator import LinkProtocolError
 from controld.errors import ForbiddenError, TooManyError
 from controld.records import Actor, Entry
@@ -120,7 +121,7 @@ class LinkServer:
             self._strangers -= 1
         if identity is None:
             return
-        peer = self._services.hub.attach(identity, link)
+        peer = self._services.hub.attach(identity, link, link.software)
         kind = "client" if identity.user is not None else "gateway"
         gauge = self._services.metrics.links.labels(kind)
         gauge.inc()
@@ -160,6 +161,7 @@ class LinkServer:
             detail = "the user this computer belongs to is disabled"
             await self._alarm(identity, link, detail)
             raise RefusedError(LinkRefusal.UNKNOWN, detail)
+        link.software = visible(hello.software)
         return identity
 
     async def _converse(self, link: _OpenLink, identity: LinkIdentity, peer: Peer) -> None:
@@ -223,6 +225,8 @@ class _OpenLink:
 
     def __init__(self, request: web.Request, socket: web.WebSocketResponse) -> None:
         self.source = request.remote or ""
+        self.software = ""
+        """What the peer calls its version; known with its identity."""
         self._transport = request.transport
         self._socket = socket
         self._frames: asyncio.Queue[LinkFrame | None] = asyncio.Queue(MAX_QUEUED)

@@ -39,9 +39,11 @@ from controld.portal import (
     account_pages,
     gateway_pages,
     people_pages,
+    policy_pages,
     provider_pages,
     session_pages,
     sign_in_pages,
+    token_pages,
 )
 from controld.portal.frame import Frame, Page
 from controld.recorder import Recorder
@@ -66,11 +68,13 @@ if TYPE_CHECKING:
 
 PAGES: Final[tuple[Page, ...]] = (
     *gateway_pages.PAGES,
+    *policy_pages.PAGES,
     *session_pages.PAGES,
     *people_pages.PAGES,
     *account_pages.PAGES,
     *provider_pages.PAGES,
     *sign_in_pages.PAGES,
+    *token_pages.PAGES,
 )
 LINK_PATH: Final = "/api/v1/link"
 _ROUTES: Final[tuple[Route, ...]] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -134,21 +135,35 @@ def get_session(tx: Tx, session: SessionId) -> Session:
     return found[0]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which of an organisation's sessions; None: not limited."""
+
+    users: frozenset[UserId] = frozenset()
+    """Only those that each of these started or may start."""
+    gateway: GatewayId | None = None
+    is_over: bool | None = None
+
+
 def list_sessions(
     tx: Tx,
     organisation: OrganisationId,
-    of_user: UserId | None,
+    wanted: Wanted,
     limit: int,
     cursor: str | None = None,
 ) -> Sequence[Session]:
-    """The organisation's sessions, newest first, behind `cursor`; only one user's if named.
+    """The organisation's sessions, newest first, behind `cursor`.
 
     Raises InvalidError for a cursor that is none.
     """
     mine = sessions.c.organisation == organisation
-    if of_user is not None:
-        assigned = select(session_users.c.session).where(session_users.c.user == of_user)
-        mine = mine & or_(sessions.c.started_by == of_user, sessions.c.id.in_(assigned))
+    for user in wanted.users:
+        assigned = select(session_users.c.session).where(session_users.c.user == user)
+        mine = mine & or_(sessions.c.started_by == user, sessions.c.id.in_(assigned))
+    if wanted.gateway is not None:
+        mine = mine & (sessions.c.gateway == wanted.gateway)
+    if wanted.is_over is not None:
+        mine = mine & (_FINAL if wanted.is_over else ~_FINAL)
     if cursor is not None:
         created_ms, last = _cursor(cursor)
         at = tuple_(sessions.c.created_ms, sessions.c.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from controld.api import REQUEST_S, STATUS, Call, Open, admit
+from controld.api import REQUEST_S, STATUS, Call, Open, admit, revision_of
 from controld.errors import DomainError, InvalidError, UnauthenticatedError
 from controld.portal.visit import CSRF_FIELD, Cookie, csrf_of, is_own_form
 from controld.portal.words import WORDS
@@ -23,7 +24,7 @@ from rclib.pages.templates import Templates
 from rclib.runtime.logs import RateLimitedLogger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from controld.services import Services
     from rclib.pages.language import Language
@@ -32,6 +33,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 LOGIN_PATH: Final = "/login"
 PASSWORD_PATH: Final = "/password"  # noqa: S105 - an address
+REVISION_FIELD: Final = "revision"
 PAGE_FAILED: Final = "page_failed"
 _MUST_CHANGE: Final = "password_change_required"
 
@@ -41,11 +43,21 @@ class FormCall(Call):
     """A call whose body came as a form and was made into the type that the API takes."""
 
     given: msgspec.Struct | None = None
+    revision: str = ""
+    """Of what the form was made from."""
+    asked: Mapping[str, str] | None = None
+    """What the API is asked for in place of what the page's own address says."""
 
     async def body(self, type_: type[S]) -> S:
         if isinstance(self.given, type_):
             return self.given
         raise AssertionError(f"a page asked for {type_.__name__} without giving it")
+
+    def query(self, name: str) -> str | None:
+        return Call.query(self, name) if self.asked is None else self.asked.get(name)
+
+    def expected_revision(self) -> int:
+        return revision_of(self.revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +75,27 @@ class Visit:
         user = self.call.signed_in
         return user is not None and scope_of(user.role, action) is not Scope.NONE
 
+    def listed(self, name: str) -> tuple[str, ...]:
+        """All values of a field that may come several times."""
+        return self.lists.get(name, ())
+
     def with_body(self, type_: type[S], values: dict[str, Any]) -> FormCall:
         """Return the call with what the form says as the API's body; raises InvalidError."""
         try:
             given = msgspec.convert(values, type_, strict=False)
         except msgspec.ValidationError as exc:
             raise InvalidError("bad_request", str(exc)) from None
-        call = self.call
         return FormCall(
-            services=call.services,
-            request=call.request,
-            actor=call.actor,
-            now_ms=call.now_ms,
-            signed_in=call.signed_in,
-            token=call.token,
-            given=given,
+            **_parts(self.call), given=given, revision=self.fields.get(REVISION_FIELD, "")
         )
+
+    def asking(self, **query: str) -> FormCall:
+        """Return the call with a query of the page's own, for the lists it shows."""
+        return FormCall(**_parts(self.call), asked=query)
+
+
+def _parts(call: Call) -> dict[str, Any]:
+    return {each.name: getattr(call, each.name) for each in dataclasses.fields(Call)}
 
 
 @dataclass(frozen=True, slots=True)

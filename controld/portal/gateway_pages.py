@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from controld import api_endpoints, api_sessions
+from controld import api_endpoints, api_policies, api_sessions, api_users
 from controld.api_types import DeviceRequest, GatewayView, NameRequest
 from controld.errors import InvalidError, NotFoundError
 from controld.portal.frame import Frame, Page, Visit, to
 from controld.portal.presets import BY_KEY, PRESETS, name_of
-from controld.roles import Action
+from controld.records import OPEN_STATES
+from controld.roles import Action, Scope, scope_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiohttp import web
+
+    from controld.api_types import SessionView, UserView
+
+MOST: Final = str(api_sessions.LIMIT.high)
+HISTORY: Final = 20
+"""Past sessions on a gateway's page; the rest is behind a link."""
 
 
 async def overview(frame: Frame, visit: Visit) -> web.Response:
@@ -22,14 +31,14 @@ async def overview(frame: Frame, visit: Visit) -> web.Response:
         if visit.may(Action.SEE_GATEWAYS)
         else ()
     )
-    sessions = (await api_sessions.list_(visit.call)).sessions
+    sessions = (await api_sessions.list_(visit.asking(show="open", limit=MOST))).sessions
     return frame.show(
         visit,
         "overview.html",
         gateways=gateways,
-        active={s.gateway for s in sessions if s.state.value in ("starting", "active")},
-        paths={s.gateway: s.path for s in sessions if s.path is not None and not s.ended_ms},
-        sessions=[s for s in sessions if s.ended_ms is None],
+        active={s.gateway for s in sessions if s.state in OPEN_STATES},
+        paths={s.gateway: s.path for s in sessions if s.path is not None},
+        sessions=sessions,
     )
 
 
@@ -45,9 +54,12 @@ async def renew_code(frame: Frame, visit: Visit) -> web.Response:
 
 
 async def gateway(frame: Frame, visit: Visit) -> web.Response:
-    shown = await _gateway(visit)
+    shown = await shown_gateway(visit)
     devices = (await api_endpoints.list_devices(visit.call)).devices
-    sessions = (await api_sessions.list_(visit.call)).sessions
+    waiting = visit.asking(gateway=shown.id, show="open", limit=MOST)
+    past = visit.asking(gateway=shown.id, show=api_sessions.PAST, limit=str(HISTORY))
+    open_sessions = (await api_sessions.list_(waiting)).sessions
+    users = (await api_users.list_users(visit.call)).users
     return frame.show(
         visit,
         "gateway.html",
@@ -55,13 +67,16 @@ async def gateway(frame: Frame, visit: Visit) -> web.Response:
         devices=devices,
         presets=PRESETS,
         service_name=name_of,
-        sessions=[s for s in sessions if s.gateway == shown.id],
+        policy=await api_policies.show(visit.call),
+        sessions=open_sessions,
+        history=await api_sessions.list_(past),
+        reach=_reach(users, open_sessions),
     )
 
 
 async def add_device(frame: Frame, visit: Visit) -> web.Response:
     del frame
-    services = [_preset(key) for key in visit.lists.get("preset", ())]
+    services = [_preset(key) for key in visit.listed("preset")]
     port = visit.fields.get("port", "").strip()
     if port:
         services.append({"protocol": visit.fields.get("protocol", ""), "port": port})
@@ -93,13 +108,36 @@ PAGES = (
 )
 
 
-async def _gateway(visit: Visit) -> GatewayView:
+async def shown_gateway(visit: Visit) -> GatewayView:
+    """The gateway of the address; raises NotFoundError."""
     wanted = visit.call.request.match_info["gateway"]
     listed = (await api_endpoints.list_gateways(visit.call)).gateways
     found = next((each for each in listed if each.id == wanted), None)
     if found is None:
         raise NotFoundError("gateway")
     return found
+
+
+def _reach(
+    users: Iterable[UserView], sessions: Iterable[SessionView]
+) -> list[tuple[UserView, list[SessionView]]]:
+    """Who may start something here, and what; whoever may start anything comes first."""
+    listed = tuple(sessions)
+    mine = [
+        (user, [each for each in listed if _may_start(user, each)])
+        for user in users
+        if not user.disabled
+    ]
+    found = [(user, theirs) for user, theirs in mine if theirs or _is_free(user)]
+    return sorted(found, key=lambda each: (not _is_free(each[0]), each[0].name))
+
+
+def _may_start(user: UserView, session: SessionView) -> bool:
+    return _is_free(user) or user.id in session.users
+
+
+def _is_free(user: UserView) -> bool:
+    return scope_of(user.role, Action.START_SESSIONS) is Scope.ALL
 
 
 def _preset(key: str) -> dict[str, object]:

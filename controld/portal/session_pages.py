@@ -63,8 +63,8 @@ async def prepare(frame: Frame, visit: Visit) -> web.Response:
     wanted = {
         "name": fields.get("name", "").strip(),
         "gateway": visit.call.request.match_info["gateway"],
-        "targets": [_target(each) for each in visit.lists.get("target", ())],
-        "users": visit.lists.get("user", ()),
+        "targets": [_target(each) for each in visit.listed("target")],
+        "users": visit.listed("user"),
         "duration_s": _hours(fields.get("hours", "")) * 3600,
         "reason": fields.get("reason", "").strip(),
         "window_from_ms": _moment(fields.get("from", ""), fields.get("zone", "")),

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from controld.api import Open
-from controld.portal.words import WORDS
 from controld.server import PAGES
-from rclib.pages.language import LANGUAGES
 from rclib.wire.audit import AuditAction, AuditEvent
 from rclib.wire.control import AuditBatch
 from tests.controld.conftest import ADMIN_PASSWORD
@@ -21,10 +19,6 @@ if TYPE_CHECKING:
     from tests.controld.portal.conftest import Visitor
 
 TRAFFIC = {"from_bytes": "2000", "last": "2026-11-25T14:00:00Z", "final": "no"}
-
-
-def test_every_sentence_is_there_in_every_language() -> None:
-    assert [key for key, texts in WORDS.items() if len(texts) != len(LANGUAGES)] == []
 
 
 class TestWayIn:
