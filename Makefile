@@ -1,4 +1,4 @@
-# make setup | demo | test | test-slow | test-kernel | lint | lock | clean
+# make setup | demo | test | test-slow | test-kernel | soak | lint | lock | clean
 # Every target that needs the virtual environment makes it first; `make demo` and `make test`
 # are all a fresh Debian or Ubuntu machine needs.
 
@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 TESTS  := $(VENV)/.installed-for-tests
 
-.PHONY: setup demo test test-slow test-kernel lint format lock clean screens bench-stund bench-gate bench-paths bench-chain bench-relayd bench-controld
+.PHONY: setup demo test test-slow test-kernel soak lint format lock clean screens bench-stund bench-gate bench-paths bench-chain bench-relayd bench-controld
 
 setup: $(STAMP)
 
@@ -35,6 +35,10 @@ test-kernel: $(TESTS)
 	$(PYTHON) -m testbed.vm --timeout 1200 --env TESTBED_SLOWNESS=10 python -m pytest --no-skips \
 	  -m "(kernel or both_kernels) and not slow" -p no:cacheprovider --timeout=300 \
 	  --durations=10 $(KERNEL_TESTS)
+
+# Half an hour of DNS loss at a plant, with a session open all the time (T26).
+soak: setup
+	$(PYTHON) -m testbed.dns_loss
 
 lint: setup
 	$(VENV)/bin/ruff check .

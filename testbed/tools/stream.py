@@ -28,7 +28,9 @@ def main() -> int:
             try:
                 link.send(b"%08d" % number)
                 if link.recv(64):
-                    say("answer", number=number, at_ms=time.time_ns() // 1_000_000)
+                    took_ms = round((time.monotonic() - sent_at) * 1000, 1)
+                    now_ms = time.time_ns() // 1_000_000
+                    say("answer", number=number, at_ms=now_ms, took_ms=took_ms)
             except TimeoutError:
                 say("silence", number=number, at_ms=time.time_ns() // 1_000_000)
             except OSError as exc:
