@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench import relay_wire as wire
 from bench.measure import pin, require
-from bench.relay_load import Pair
+from bench.relay_load import Pair, Window
 from rclib.wire.admission import Admission, key_id_of, load_key, mint
 from rclib.wire.identity import Side, relay_statement, sign, token_digest
 from rclib.wire.ids import IdentityKey, RelayId, SessionId, make_id
@@ -45,9 +47,13 @@ class Peer(ABC):
 
     name: str
 
-    def window(self, size: int) -> int:
-        """Bytes a pair may have under way: what gives this relay its best figure."""
-        return max(256 * 1024, 2 * size)
+    def window(self, size: int) -> Window:  # noqa: ARG002 - others count in packets
+        """What gives this relay its best figure."""
+        return Window(256 * 1024)
+
+    def shared_window(self, size: int, pairs: int) -> Window:
+        """The same for one of many pairs, down to two packets each."""
+        return Window(max(2 * size, self.window(size).size // max(1, pairs // 4)))
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -127,6 +133,7 @@ class Relayd(Peer):
             )
         )
         self._identity = Ed25519PrivateKey.generate()
+        self._status = free_port()
 
     def command(self) -> Sequence[str]:
         config = self.directory / "relayd.toml"
@@ -134,8 +141,17 @@ class Relayd(Peer):
             f'relay = "{self.relay}"\nlisten = "127.0.0.1:{self.port}"\n'
             'certificate = "cert.pem"\nkey = "key.pem"\ntoken_keys = ["token.pem"]\n'
             "max_unadmitted_per_address = 1000\naccept_rate_per_s = 10000\naccept_burst = 10000\n"
+            f'[status]\nlisten = "127.0.0.1:{self._status}"\n'
         )
         return [sys.executable, "-m", "relayd", "--config", str(config)]
+
+    def drops(self) -> dict[str, float]:
+        """Messages dropped since it was started, by reason."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._status}/metrics", timeout=10) as said:
+            lines = said.read().decode().splitlines()
+        name = "relayd_dropped_messages_total"
+        found = (re.match(rf'{name}{{reason="(\w+)"}} (\S+)', line) for line in lines)
+        return {each[1]: float(each[2]) for each in found if each}
 
     def leg(self, session: SessionId, side: Side) -> ssl.SSLSocket:
         sock = self.connect()
@@ -161,7 +177,7 @@ class Relayd(Peer):
         return legs[0], legs[1]
 
     def pair(self, size: int) -> Pair:
-        return Pair(*self.joined(), wire.burst_chunk(size))
+        return Pair(*self.joined(), wire.burst_chunk(size), self.window(size))
 
 
 class Reference(Peer):
@@ -179,7 +195,7 @@ class Reference(Peer):
         legs = [self.connect(), self.connect()]
         for sock in legs:
             wire.upgrade(sock, f"/{self._made}")
-        return Pair(legs[0], legs[1], wire.message_chunk(size))
+        return Pair(legs[0], legs[1], wire.message_chunk(size), self.window(size))
 
 
 class Coturn(Peer):
@@ -187,8 +203,8 @@ class Coturn(Peer):
 
     name = "coturn"
 
-    def window(self, size: int) -> int:
-        return max(64 * 1024, 2 * size)
+    def window(self, size: int) -> Window:  # noqa: ARG002
+        return Window(64 * 1024)
 
     def command(self) -> Sequence[str]:
         turnserver = require("turnserver", "coturn")
@@ -205,7 +221,7 @@ class Coturn(Peer):
         first, second = (wire.turn_allocate(sock) for sock in legs)
         wire.turn_bind(legs[0], second)
         wire.turn_bind(legs[1], first)
-        return Pair(legs[0], legs[1], wire.channel_chunk(size))
+        return Pair(legs[0], legs[1], wire.channel_chunk(size), self.window(size))
 
 
 class CoturnAsUsed(Coturn):
@@ -215,7 +231,9 @@ class CoturnAsUsed(Coturn):
 
     def pair(self, size: int) -> Pair:
         bundled = super().pair(size)
-        return Pair(bundled.sender, bundled.receiver, wire.channel_chunk(size, count=1))
+        return Pair(
+            bundled.sender, bundled.receiver, wire.channel_chunk(size, count=1), bundled.sending
+        )
 
 
 class Haproxy(Peer):
@@ -248,7 +266,7 @@ class Haproxy(Peer):
         plain, _ = self._listener.accept()
         receiver = self._tls.wrap_socket(plain, server_side=True)
         wire.read_exactly(receiver, 1)
-        return Pair(sender, receiver, wire.stream_chunk(size))
+        return Pair(sender, receiver, wire.stream_chunk(size), self.window(size))
 
     def stop(self) -> None:
         super().stop()
@@ -270,7 +288,7 @@ class Null(Haproxy):
         sender = tls.wrap_socket(plain, server_hostname="127.0.0.1", do_handshake_on_connect=False)
         receiver = self._tls.wrap_socket(there, server_side=True, do_handshake_on_connect=False)
         _shake_hands(sender, receiver)
-        return Pair(sender, receiver, wire.stream_chunk(size))
+        return Pair(sender, receiver, wire.stream_chunk(size), self.window(size))
 
 
 class Derper(Peer):
@@ -278,8 +296,8 @@ class Derper(Peer):
 
     name = "derper"
 
-    def window(self, size: int) -> int:
-        return _DERP_QUEUE * size
+    def window(self, size: int) -> Window:
+        return Window(_DERP_QUEUE * size)
 
     def __init__(self, directory: Path, program: Path) -> None:
         super().__init__(directory)
@@ -297,7 +315,8 @@ class Derper(Peer):
     def pair(self, size: int) -> Pair:
         legs = [self.connect(), self.connect()]
         _, receiver = (wire.derp_join(sock) for sock in legs)
-        return Pair(legs[0], legs[1], wire.derp_chunk(size, receiver, _DERP_QUEUE // 2))
+        chunk = wire.derp_chunk(size, receiver, _DERP_QUEUE // 2)
+        return Pair(legs[0], legs[1], chunk, self.window(size))
 
 
 def build_derper(cache: Path) -> Path | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import nacl.public
 
 from bench.relay_load import Framed
+from rclib.tunnel.tcp_options import tune
 from rclib.wire import relay
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ _PATIENCE_S: Final = 10.0
 
 
 def connect(port: int, ca: Path) -> ssl.SSLSocket:
-    """Open a checked TLS connection to a relay on this machine."""
+    """Open a checked TLS connection to a relay on this machine, as the ends of a tunnel do."""
     tls = ssl.create_default_context(cafile=str(ca))
     plain = socket.create_connection(("127.0.0.1", port), _PATIENCE_S)
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    tune(plain)
     return tls.wrap_socket(plain, server_hostname="127.0.0.1")
 
 
