@@ -32,12 +32,34 @@ PACE = 1000
 AROUND_MS = 1000
 """Packets sent so long before and after a switch are judged."""
 PLAIN, PLAIN_MTU = "10.99.0.2", 1280
+PLAIN_GATEWAY = "plain_gateway"
+PLAIN_HOSTS = {
+    "plain": (PLAIN_GATEWAY, "plain_plc"),
+    "plain_at_gateway": (PLAIN_GATEWAY, PLAIN_GATEWAY),
+}
+"""Where the tunnel ends, and where iperf3 listens: behind it, as with ours, or on it."""
 
 
 STRICT = """table inet strict {
   chain forward {
     type filter hook forward priority filter;
     meta l4proto udp drop
+  }
+}
+"""
+
+
+MASQUERADE = """table ip plain
+delete table ip plain
+table ip plain {
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state established,related accept
+    iifname plain0 oifname lan0 accept
+  }
+  chain out {
+    type nat hook postrouting priority srcnat;
+    oifname lan0 masquerade
   }
 }
 """
@@ -50,7 +72,7 @@ class Start:
     first_reply: float
     direct: float
     client_start: float
-    """Part of both: the client's program, from nothing to its first line of code."""
+    """Part of both: `rcc connect`, from nothing to where it can do its work."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,15 +117,21 @@ class Bench:
         if rtt_ms:
             self._delay = internet.tool("delay", str(rtt_ms / 2), *SITES)
 
-    def start(self, rtt_ms: float) -> Start:
+    def start(self, rtt_ms: float, *, warm: bool = False) -> Start:
+        """`warm`: with `rcc agent` there, as it is on a computer that is used for this daily."""
         self.delay(rtt_ms)
         story = self.story
+        agent = story.suite.start_agent() if warm else None
         story.prepare(("udp", ECHO), ("tcp", ECHO), ("tcp", IPERF))
         first_reply = story.start()
         direct = story.wait_direct()
         self.stop()
+        if agent is not None:
+            agent.stop(15)
         started = time.monotonic()
-        self.bed.host("technician").run([sys.executable, "-c", "import rcc.__main__"], check=True)
+        self.bed.host("technician").run(
+            [sys.executable, "-c", f"import rcc.{'commands' if warm else 'carrier'}"], check=True
+        )
         return Start(first_reply, direct, (time.monotonic() - started) * 1000)
 
     def stop(self) -> None:
@@ -137,14 +165,14 @@ class Bench:
 
     def carried(self, kind: str, seconds: int) -> Carried:
         technician = self.bed.host("technician")
-        target = PLAIN if kind == "plain" else PLC
-        far_end = self.bed.host("gateway" if kind == "plain" else "plc")
+        target = PLAIN if kind == "plain_at_gateway" else PLC
+        far_end = self.bed.host(PLAIN_HOSTS[kind][1] if kind in PLAIN_HOSTS else "plc")
         server = far_end.popen(["iperf3", "-s", "-1", "-p", str(IPERF)])
         far_end.wait_port(IPERF)
         daemons = [
             self.story.suite.processes[name].pid
             for name in ("gateway:rcd", "technician:rcc")
-            if kind != "plain" and name in self.story.suite.processes
+            if kind not in PLAIN_HOSTS and name in self.story.suite.processes
         ]
         before = cpu_s(*daemons)
         done = technician.run(
@@ -159,12 +187,12 @@ class Bench:
 
     def by(self, kind: str, seconds: int) -> Carried:
         """Bring one kind of path up, measure it, take it down."""
-        if kind == "plain":
-            with_plain(self.bed.host("technician"), self.bed.host("gateway"))
+        if kind in PLAIN_HOSTS:
+            with_plain(self.bed.host("technician"), self.bed.host(PLAIN_GATEWAY))
             try:
                 return self.carried(kind, seconds)
             finally:
-                without_plain(self.bed.host("technician"), self.bed.host("gateway"))
+                without_plain(self.bed.host("technician"), self.bed.host(PLAIN_GATEWAY))
         self.no_udp(blocked=kind == "relayed")
         self.story.prepare(("tcp", IPERF))
         self.story.start()
@@ -189,9 +217,9 @@ def judge(sent_ms: list[float], came: list[int], switched_ms: float) -> Switch:
 
 
 def with_plain(technician: Host, gateway: Host) -> None:
-    """WireGuard by hand between the same two hosts, by the WAN addresses, with the same MTU.
+    """WireGuard by hand, with the same MTU and a gateway that forwards and translates as ours does.
 
-    It ends at the gateway: the gate lets nobody else forward. That spares it the plant's hop.
+    It ends in a second plant like the first, because a gateway of ours lets nobody else forward.
     """
     keys = {}
     for host in (technician, gateway):
@@ -199,7 +227,7 @@ def with_plain(technician: Host, gateway: Host) -> None:
         public = host.run(["wg", "pubkey"], stdin=private, check=True).stdout.strip()
         keys[host] = (private, public)
     for host, own, peer, allowed in (
-        (technician, "10.99.0.1", gateway, f"{PLAIN}/32"),
+        (technician, "10.99.0.1", gateway, f"{PLAIN}/32,{PLC}/32"),
         (gateway, PLAIN, technician, "10.99.0.1/32"),
     ):
         script = f"""
@@ -211,6 +239,9 @@ def with_plain(technician: Host, gateway: Host) -> None:
         ip link set plain0 mtu {PLAIN_MTU} up
         """
         host.run(["sh", "-ec", script], check=True)
+    technician.run(["ip", "route", "add", PLC, "dev", "plain0"], check=True)
+    gateway.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
+    gateway.run(["nft", "-f", "-"], stdin=MASQUERADE, check=True)
 
 
 def without_plain(technician: Host, gateway: Host) -> None:
@@ -226,16 +257,23 @@ def starts(rounds: int) -> dict[str, Any]:
     with Testbed.build() as bed:
         bench = Bench(bed)
         bench.start(0)  # the first start of all pays for cold caches
-        found = interleave({f"{rtt}": partial(bench.start, rtt) for rtt in (0, 50)}, rounds)
+        found = interleave(
+            {
+                f"{name}_rtt_{rtt}_ms": partial(bench.start, rtt, warm=name == "warm")
+                for rtt in (0, 50)
+                for name in ("cold", "warm")
+            },
+            rounds,
+        )
     return {
-        f"rtt_{rtt}_ms": {
+        name: {
             field: {
                 "p95": p95([getattr(each, field) for each in results]),
                 **dataclasses.asdict(spread([getattr(each, field) for each in results], 1)),
             }
             for field in ("first_reply", "direct", "client_start")
         }
-        for rtt, results in found.items()
+        for name, results in found.items()
     }
 
 
@@ -251,16 +289,20 @@ def switches(rounds: int) -> dict[str, Any]:
 
 def throughput(rounds: int, seconds: int) -> dict[str, Any]:
     topology = Topology(
-        plants=(PlantSpec(nat=NatKind.NONE),), technicians=(TechSpec(nat=NatKind.NONE),)
+        plants=(PlantSpec(nat=NatKind.NONE), PlantSpec(name="plain", nat=NatKind.NONE)),
+        technicians=(TechSpec(nat=NatKind.NONE),),
     )
     with Testbed.build(topology) as bed:
         bench = Bench(bed)
-        kinds = ("plain", "direct", "relayed")
+        kinds = (*PLAIN_HOSTS, "direct", "relayed")
         found = interleave({kind: partial(bench.by, kind, seconds) for kind in kinds}, rounds)
     rates = {kind: [each.mbit_s for each in results] for kind, results in found.items()}
     return {
         "mbit_s": {kind: dataclasses.asdict(spread(each, 0)) for kind, each in rates.items()},
         "direct_by_plain": dataclasses.asdict(ratio(rates["direct"], rates["plain"])),
+        "direct_by_plain_at_gateway": dataclasses.asdict(
+            ratio(rates["direct"], rates["plain_at_gateway"])
+        ),
         "relayed_by_direct": dataclasses.asdict(ratio(rates["relayed"], rates["direct"])),
         "our_cpu": {
             kind: dataclasses.asdict(spread(each.our_cpu for each in found[kind]))

@@ -187,6 +187,9 @@ class Coordinator:
             return
         message = session_messages.offer(ends, self._admissions, now_ms)
         self._hub.send(ends.gateway, message)
+        if not message.needs_release:  # which may take hours
+            relays = session_messages.relays(ends, self._admissions, now_ms)
+            self._hub.send(ends.client, relays)
 
     async def _on_release_pending(self, sender: LinkIdentity, body: ReleasePending) -> None:
         now_ms = self._now_ms()

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from controld import sessions, store_endpoints, store_policies, store_users
 from controld.records import ReleasePolicy
-from rclib.wire.control import LeaseRenewal, Peer, SessionGrant, SessionOffer, Technician
+from rclib.wire.control import (
+    LeaseRenewal,
+    Peer,
+    SessionGrant,
+    SessionOffer,
+    SessionRelays,
+    Technician,
+)
 from rclib.wire.identity import Side
 from rclib.wire.ids import EndpointId
 
@@ -89,6 +96,11 @@ def offer(ends: Ends, admissions: Admissions, now_ms: int) -> SessionOffer:
         needs_release=ends.policy.release is ReleasePolicy.PLANT_RELEASE,
         idle_timeout_s=ends.policy.idle_timeout_s,
     )
+
+
+def relays(ends: Ends, admissions: Admissions, now_ms: int) -> SessionRelays:
+    """To the technician's PC: the gateway is asked."""
+    return SessionRelays(ends.session.id, _legs(ends, Side.TECHNICIAN, admissions, now_ms))
 
 
 def grant(ends: Ends, answer: SessionAnswer, admissions: Admissions, now_ms: int) -> SessionGrant:

@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                     return runner.run(commands.enroll(config, arguments.server, arguments.code))
                 case "connect":
                     return runner.run(commands.connect(config, arguments.link))
+                case "agent":
+                    return runner.run(commands.agent(config))
                 case "status":
                     return runner.run(commands.status(config))
                 case _:
@@ -52,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     enroll.add_argument("code", help="the one-time code from the portal")
     connect = verbs.add_parser("connect", help="start the session of a remoteconnect: link")
     connect.add_argument("link")
+    verbs.add_parser(
+        "agent", help="stay, linked to the control plane, so that sessions start at once"
+    )
     verbs.add_parser("status", help="print the running sessions as JSON, a line for each")
     end = verbs.add_parser("disconnect", help="end a running session")
     end.add_argument("session", nargs="?", help="which one, if several run")

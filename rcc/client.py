@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rcc.session import (
     Command,
+    DialRelays,
     Finish,
     OpenTunnel,
     PinGateway,
@@ -22,10 +24,7 @@ from rcc.session import (
     Tell,
 )
 from rclib.runtime.clock import boottime
-from rclib.tunnel.direct_path import PathSettings
 from rclib.tunnel.gate_client import GateClient, GateRefused, GateUnavailable
-from rclib.tunnel.own_addresses import NetworkWatch
-from rclib.tunnel.tunnel_end import TunnelEnd
 from rclib.wire.client import ClientState, ClientStatus
 from rclib.wire.control import (
     Body,
@@ -36,26 +35,35 @@ from rclib.wire.control import (
     SessionEnd,
     SessionGrant,
     SessionRefusal,
+    SessionRelays,
     TicketRedeem,
 )
 from rclib.wire.gate import RENEW_S, Open, allow
-from rclib.wire.identity import Side, offer_key_statement
+from rclib.wire.identity import offer_key_statement
 from rclib.wire.ids import EndpointId
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from rcc.config import RccConfig
     from rcc.deep_link import DeepLink
+    from rcc.tunnel import TechnicianTunnel
     from rclib.runtime.logs import Logger
     from rclib.tunnel.control_link import ControlLink
     from rclib.tunnel.enrolment import Identity
     from rclib.tunnel.pins import Pins
     from rclib.tunnel.uplink import Uplink
+    from rclib.wire.control import RelayLeg
 
 MEASURE_S: Final = 0.2
 """Also how soon the first handshake is noticed."""
 GOODBYE_S: Final = 2.0
+
+
+def load_tunnel() -> ModuleType:
+    """Import what packets travel by; for a thread."""
+    return import_module("rcc.tunnel")
 
 
 class Client:
@@ -85,8 +93,8 @@ class Client:
         self.changed: Callable[[], None] = lambda: None
         # Of the running session.
         self._gate: GateClient | None = None
-        self._end: TunnelEnd | None = None
-        self._network: NetworkWatch | None = None
+        self._end: TechnicianTunnel | None = None
+        self._dialling: asyncio.Task[tuple[TechnicianTunnel, int]] | None = None
         self._interface = ""
         self._tasks: asyncio.TaskGroup | None = None
         self._clock_moved = asyncio.Event()
@@ -116,8 +124,8 @@ class Client:
         finally:
             # The gate first: routes of a dead session must not swallow packets.
             await self._gate.aclose()
-            if self._network is not None:
-                self._network.close()
+            if self._dialling is not None:
+                await asyncio.wait({self._dialling})
             if self._end is not None:
                 await self._end.close()
             await self._link.flushed(GOODBYE_S)
@@ -170,6 +178,8 @@ class Client:
                 self._do(
                     self.core.granted(body, sent_ms, boottime(), pinned=pinned, own_identity=own)
                 )
+            case SessionRelays():
+                self._do(self.core.relays_named(body))
             case ReleasePending():
                 self._do(self.core.release_pending(body, boottime()))
             case LeaseRenewal():
@@ -198,6 +208,8 @@ class Client:
                     except OSError as exc:
                         self._do(self.core.failed(f"cannot remember the gateway: {exc.strerror}"))
                         return
+                case DialRelays(relays):
+                    self._dial(relays)
                 case OpenTunnel(grant):
                     if self._tasks is not None:
                         self._tasks.create_task(self._open(grant))
@@ -219,22 +231,30 @@ class Client:
         else:
             self._do(self.core.prepared(tunnel_key))
 
+    def _dial(self, relays: tuple[RelayLeg, ...]) -> asyncio.Task[tuple[TechnicianTunnel, int]]:
+        """Be at the relays; once. Returns the tunnel's end and WireGuard's endpoint port."""
+        if self._dialling is None:
+            self._dialling = asyncio.create_task(self._begin(relays))
+        return self._dialling
+
+    async def _begin(self, relays: tuple[RelayLeg, ...]) -> tuple[TechnicianTunnel, int]:
+        tunnel = await asyncio.to_thread(load_tunnel)
+        mine = (self.core.session, self._identity, relays)
+        end = self._end = tunnel.TechnicianTunnel(*mine, self._uplink, self._log)
+        return end, await end.start()
+
     async def _open(self, grant: SessionGrant) -> None:
         if self._gate is None:
             raise AssertionError("a session opens only while its gate is connected; see run()")
-        path = PathSettings(
-            peer=grant.peer.identity_key,
-            stun=grant.stun,
-            gate=self._gate,
-            mtu=self._config.mtu,
-            control=self._tell_gateway,
-            on_change=lambda status: self._do(self.core.path_changed(status)),
-        )
-        mine = (grant.session, Side.TECHNICIAN, self._identity, grant.relays)
-        self._end = TunnelEnd(*mine, self._uplink, self._log, path)
-        self._network = NetworkWatch(self._end.network_changed)
         try:
-            endpoint_port = await self._end.start()
+            end, endpoint_port = await asyncio.shield(self._dial(grant.relays))
+            end.granted(
+                grant,
+                self._gate,
+                self._config.mtu,
+                control=self._tell_gateway,
+                on_change=lambda status: self._do(self.core.path_changed(status)),
+            )
             opened = await self._gate.open(
                 Open(
                     grant.session,
@@ -250,7 +270,7 @@ class Client:
             self._do(self.core.failed(str(exc)))
         else:
             self._interface = opened.interface
-            self._end.wireguard_listens(opened.listen_port)
+            end.wireguard_listens(opened.listen_port)
             self._do(self.core.opened())
 
     def _tell_gateway(self, payload: bytes) -> bool:

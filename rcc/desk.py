@@ -1,18 +1,18 @@
 """All sessions of one technician on this computer: a client for each, one control link for all.
 
 The control plane holds one link for a computer, so the first `rcc connect` takes the links of the
-later ones over its local socket. A session belongs to the command that asked for it: it ends when
-that command does.
+later ones over its local socket; `rcc agent` is there for them before the first. A session belongs
+to the command that asked for it: it ends when that command does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rcc.client import GOODBYE_S, Client
+from rcc.client import GOODBYE_S, Client, load_tunnel
 from rcc.deep_link import parse_deep_link
 from rclib.runtime.errors import LocalProtocolError, PeerGone
 from rclib.tunnel.control_link import ControlLink, LinkSettings
@@ -32,7 +32,7 @@ from rclib.wire.control import PathSignal
 from rclib.wire.errors import DecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from rcc.config import RccConfig
     from rclib.runtime.local import Connection
@@ -79,16 +79,29 @@ class Desk:
 
         Raises GateUnavailable if the privileged half is not there for the first one.
         """
-        link = asyncio.create_task(self._link.run(), name="control-link")
-        try:
+        async with self._linked():
             await self.carry(first)
+
+    async def stay(self, leaving: asyncio.Event) -> None:
+        """Carry whatever comes until it is time to leave; then end all sessions."""
+        async with self._linked():
+            await leaving.wait()
+            self.disconnect_all()
+
+    @asynccontextmanager
+    async def _linked(self) -> AsyncIterator[None]:
+        """Keep the control link; leave when all answers are out and all words delivered."""
+        link = asyncio.create_task(self._link.run(), name="control-link")
+        loaded = asyncio.create_task(asyncio.to_thread(load_tunnel))
+        try:
+            yield
         finally:
             while self._errands:
                 self._idle.clear()
                 await self._idle.wait()
             await self._link.flushed(GOODBYE_S)
             link.cancel()
-            await asyncio.gather(link, return_exceptions=True)
+            await asyncio.gather(link, loaded, return_exceptions=True)
 
     def take(self, text: str) -> Client:
         """Make a client for a link; raises NotTaken."""
@@ -117,6 +130,7 @@ class Desk:
 
     async def carry(self, client: Client) -> None:
         """Run one session from its link to its end; raises GateUnavailable."""
+        self._link.hurry()
         self.clients[client.core.session] = client
         try:
             await client.run()

@@ -23,7 +23,7 @@ from rclib.wire.identity import answer_key_statement, is_signed_by
 from rclib.wire.session import EndReason, PathKind, RefusalReason
 
 if TYPE_CHECKING:
-    from rclib.wire.control import LeaseRenewal, RelayLeg, ReleasePending
+    from rclib.wire.control import LeaseRenewal, RelayLeg, ReleasePending, SessionRelays
     from rclib.wire.gate import TunnelCounters
     from rclib.wire.ids import GatewayId, IdentityKey, SessionId, TunnelKey
     from rclib.wire.session import PathStatus
@@ -53,8 +53,15 @@ class PinGateway:
 
 
 @dataclass(frozen=True, slots=True)
+class DialRelays:
+    """Nothing travels yet, but it will: be at the relays by then."""
+
+    relays: tuple[RelayLeg, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenTunnel:
-    """Dial the relays and open interface and routes."""
+    """Dial the relays, unless that is done, and open interface and routes."""
 
     grant: SessionGrant
 
@@ -78,7 +85,7 @@ class Finish:
     """Remove everything and end the process."""
 
 
-Command = SignAndRedeem | PinGateway | OpenTunnel | RenewRelays | Tell | Finish
+Command = SignAndRedeem | PinGateway | DialRelays | OpenTunnel | RenewRelays | Tell | Finish
 
 
 class TechnicianSession:
@@ -116,6 +123,12 @@ class TechnicianSession:
         if body.session == self.session and self.state is ClientState.WAITING_FOR_PLANT:
             self._state_until = now + body.wait_s + REDEEM_LIMIT_S
             self.detail = "the plant has to release this session on its page"
+        return []
+
+    def relays_named(self, body: SessionRelays) -> list[Command]:
+        """The gateway is asked."""
+        if body.session == self.session and self.state is ClientState.WAITING_FOR_PLANT:
+            return [DialRelays(body.relays)]
         return []
 
     def granted(

@@ -149,7 +149,8 @@ class Tunnels:
             on_change=lambda status: self._handler.tunnel_path_changed(session, status),
         )
         mine = (session, Side.GATEWAY, self._identity, offer.relays)
-        end = self._ends[session] = TunnelEnd(*mine, self._uplink, self._ctx.log, path)
+        end = self._ends[session] = TunnelEnd(*mine, self._uplink, self._ctx.log)
+        end.look_for_path(path)
         if self._network is None:
             self._network = NetworkWatch(self._network_changed)
         try:

@@ -135,10 +135,14 @@ class Story:
 
     def start(self) -> float:
         """Press Start, follow the link, read the PLC; returns milliseconds to the first reply."""
+        # It is there before and tries all the time: the client alone is what is waited for.
+        reader = self.bed.host(self.technician_host).tool("modbus_read", PLC, "0", "26", "20")
         pressed_ms = self.started_ms = time.time() * 1000
         link = self.tina.post(f"/api/v1/sessions/{self.session}/start")["link"]
         self.client = self.suite.connect(link, self.technician_host)
-        return float(self.read_plc()["at_ms"]) - pressed_ms
+        said = reader.wait_message("read", timeout_s=30)
+        reader.wait(10)
+        return float(said["at_ms"]) - pressed_ms
 
     def settled_path(self, timeout_s: float = 20) -> dict[str, Any]:
         """The path once it is direct, or known not to be."""

@@ -165,6 +165,14 @@ class Suite:
         config = self._client_config(name)
         return self._start(self.bed.host(name), "rcc", "--config", str(config), "connect", link)
 
+    def start_agent(self, name: str = "technician") -> Process:
+        """The client's process that is there before any session, linked to the control plane."""
+        config = self._client_config(name)
+        arguments = ("--log-level", "info", "--config", str(config), "agent")
+        agent = self._start(self.bed.host(name), "rcc", *arguments, key=f"{name}:agent")
+        self.wait_log(agent, "link_up")
+        return agent
+
     def client_status(self, name: str = "technician") -> str:
         config = self._client_config(name)
         return self._command(self.bed.host(name), "rcc", "--config", str(config), "status")

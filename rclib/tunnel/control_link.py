@@ -19,7 +19,7 @@ import aiohttp
 from rclib.runtime.backoff import FullJitter
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.version import suite_version
-from rclib.tunnel.name_lookup import BookResolver
+from rclib.tunnel.book_resolver import BookResolver
 from rclib.tunnel.uplink import Uplink, why_unreachable
 from rclib.wire.control import (
     LINK_VERSION,
@@ -98,6 +98,7 @@ class ControlLink:
         self._due: deque[Message | Ack] = deque()
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._is_up = False
 
     @property
@@ -110,6 +111,10 @@ class ControlLink:
         self._outbox.add(message, body)
         if self._is_up:
             self._transmit(Message(message, wall_ms(), body))
+
+    def hurry(self) -> None:
+        """Somebody waits for the link: dial at once where it is down."""
+        self._hurry.set()
 
     def discard(self, *kinds: type[Body]) -> None:
         """Take back unacknowledged messages that are no longer true."""
@@ -139,7 +144,10 @@ class ControlLink:
                     backoff.reset()
                 # The share is drawn where nothing depends on its secrecy.
                 wait_s = max(broken.wait_s, backoff.next(random.random()))  # noqa: S311
-                await asyncio.sleep(wait_s)
+                self._hurry.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._hurry.wait()
             finally:
                 self._is_up = False
 

@@ -189,6 +189,24 @@ class _Protocol(ice.StunProtocol):
 
     receiver: _Connection
 
+    def __init__(self, receiver: _Connection) -> None:
+        super().__init__(receiver)
+        self.under_way: dict[tuple[str, int], stun.Message] = {}
+        """Checks that nobody has answered yet."""
+
+    async def request(
+        self,
+        request: stun.Message,
+        addr: tuple[str, int],
+        integrity_key: bytes | None = None,
+        retransmissions: int | None = None,
+    ) -> tuple[stun.Message, tuple[str, int]]:
+        self.under_way[addr] = request
+        try:
+            return await super().request(request, addr, integrity_key, retransmissions)
+        finally:
+            self.under_way.pop(addr, None)
+
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         if len(data) > MAX_DATAGRAM or why_no_endpoint(ipaddress.ip_address(addr[0])) is not None:
             return
@@ -253,6 +271,18 @@ class _Connection(aioice.Connection):
         address = ipaddress.ip_address(addr[0])
         if not any(address in network for network in self._own.elsewhere):
             super().request_received(message, addr, protocol)
+
+    def check_incoming(
+        self, message: stun.Message, addr: tuple[str, int], protocol: ice.StunProtocol
+    ) -> None:
+        """The way in is open: a check of ours that the other end's NAT dropped is sent again.
+
+        RFC 8445 section 7.3.1.4; aioice would wait for half a second.
+        """
+        unanswered = cast("_Protocol", protocol).under_way.get(addr)
+        super().check_incoming(message, addr, protocol)
+        if unanswered is not None:
+            cast("_Protocol", protocol).send_if_open(unanswered, addr)
 
     def respond_error(
         self,

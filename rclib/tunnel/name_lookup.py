@@ -13,7 +13,6 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from aiohappyeyeballs import start_connection
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,34 +106,6 @@ class Dial:
         """It was not the right server, or it fell silent."""
         if self._name:
             self._book.led_wrong(self._name, self._address)
-
-
-class BookResolver(AbstractResolver):
-    """An address book as aiohttp asks it."""
-
-    def __init__(self, book: AddressBook) -> None:
-        self._book = book
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Raises OSError."""
-        found = [(each, family_of(each)) for each in await self._book.lookup(host)]
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=kind,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address, kind in found
-            if family in {kind, socket.AF_UNSPEC}
-        ]
-
-    async def close(self) -> None:
-        pass
 
 
 def family_of(address: str) -> socket.AddressFamily:

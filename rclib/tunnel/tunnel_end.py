@@ -44,12 +44,11 @@ class TunnelEnd:
         relays: tuple[RelayLeg, ...],
         uplink: Uplink,
         log: Logger,
-        path: PathSettings | None = None,
     ) -> None:
-        """Without `path` the relays are the only way."""
         self._session = session
         self._side = side
-        self._settings = path
+        self._sign = identity.sign
+        self._settings: PathSettings | None = None
         self._log = log.bind(session=session, side=side.value)
         self._pump: UdpPump | None = None
         self._path: DirectPath | None = None
@@ -64,16 +63,19 @@ class TunnelEnd:
         )
         self._is_closed = False
         self._signals: PathSignals | None = None
-        if path is not None:
-            self._signals = PathSignals(
-                session,
-                side,
-                peer=path.peer,
-                sign=identity.sign,
-                ways=(self._relays.send_signal, path.control),
-                on_signal=lambda body: self._path.signalled(body) if self._path else None,
-                log=self._log,
-            )
+
+    def look_for_path(self, settings: PathSettings) -> None:
+        """Until this is called, the relays are the only way; before `wireguard_listens`."""
+        self._settings = settings
+        self._signals = PathSignals(
+            self._session,
+            self._side,
+            peer=settings.peer,
+            sign=self._sign,
+            ways=(self._relays.send_signal, settings.control),
+            on_signal=lambda body: self._path.signalled(body) if self._path else None,
+            log=self._log,
+        )
 
     async def start(self) -> int:
         """Bind the loopback socket and dial the relays; returns WireGuard's endpoint port."""

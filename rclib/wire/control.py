@@ -300,6 +300,13 @@ class TicketRedeem(Struct, frozen=True, tag="ticket_redeem"):
     signature: Signature
 
 
+class SessionRelays(Struct, frozen=True, tag="session_relays"):
+    """The gateway is asked; its answer takes a while, in which the relays can be dialled."""
+
+    session: SessionId
+    relays: Annotated[tuple[RelayLeg, ...], msgspec.Meta(min_length=1, max_length=8)]
+
+
 class SessionGrant(Struct, frozen=True, tag="session_grant"):
     """The technician's end may open: the gateway has answered."""
 
@@ -340,6 +347,7 @@ Body = (
     | AuditBatch
     | AuditHead
     | TicketRedeem
+    | SessionRelays
     | SessionGrant
     | PathSignal
 )

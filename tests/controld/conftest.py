@@ -47,6 +47,7 @@ from rclib.wire.control import (
     SessionAnswer,
     SessionGrant,
     SessionOffer,
+    SessionRelays,
     TicketRedeem,
     decode_link,
     encode_link,
@@ -301,8 +302,8 @@ class End:
         return message.body
 
     async def message(self) -> Message:
-        """The next message, unacknowledged; Acks of our own and heads are passed over."""
-        while isinstance((message := await self._message()).body, AuditHead):
+        """The next message, unacknowledged; what comes by the way is passed over."""
+        while isinstance((message := await self._message()).body, AuditHead | SessionRelays):
             await self.put(Ack(message.id))
         return message
 
@@ -311,6 +312,13 @@ class End:
         message = await self._message()
         assert isinstance(message, Message), message
         assert isinstance(message.body, AuditHead), message.body
+        await self.put(Ack(message.id))
+        return message.body
+
+    async def relays(self) -> SessionRelays:
+        """What the relays are, before the gateway has answered; nothing else may come before."""
+        message = await self._message()
+        assert isinstance(message.body, SessionRelays), message.body
         await self.put(Ack(message.id))
         return message.body
 

@@ -78,6 +78,16 @@ async def test_each_end_gets_its_own_admission_until_the_lease_ends(rig: Rig) ->
         assert admission.exp == message.lease_until_ms // 1000
 
 
+async def test_the_technician_can_dial_the_relays_while_the_gateway_is_asked(rig: Rig) -> None:
+    await rig.client.put_body(rig.redeem(await rig.ticket()))
+    early = await rig.client.relays()
+    offer = await rig.gateway.expect(SessionOffer)
+    assert [leg.relay for leg in early.relays] == [leg.relay for leg in offer.relays]
+    await rig.gateway.put_body(rig.answer(offer))
+    grant = await rig.client.expect(SessionGrant)
+    assert [leg.url for leg in early.relays] == [leg.url for leg in grant.relays]
+
+
 async def test_a_ticket_works_once(rig: Rig) -> None:
     ticket = await rig.ticket()
     await rig.client.put_body(rig.redeem(ticket))

@@ -10,6 +10,7 @@ from rcc.session import (
     CONNECT_LIMIT_S,
     REDEEM_LIMIT_S,
     SILENCE_S,
+    DialRelays,
     Finish,
     OpenTunnel,
     PinGateway,
@@ -25,6 +26,7 @@ from rclib.wire.control import (
     SessionEnd,
     SessionGrant,
     SessionRefusal,
+    SessionRelays,
 )
 from rclib.wire.gate import TunnelCounters
 from rclib.wire.identity import answer_key_statement, sign
@@ -83,6 +85,14 @@ def connected() -> TechnicianSession:
 def test_the_ticket_is_redeemed_with_the_key_the_gate_made() -> None:
     core = TechnicianSession(SESSION, "ticket", NOW)
     assert core.prepared(OWN_TUNNEL_KEY) == [SignAndRedeem(SESSION, "ticket", OWN_TUNNEL_KEY)]
+
+
+def test_the_relays_are_dialled_while_the_plant_is_asked() -> None:
+    named = SessionRelays(SESSION, grant().relays)
+    assert waiting().relays_named(named) == [DialRelays(grant().relays)]
+    assert connected().relays_named(named) == []
+    other = SessionRelays(SessionId("ses_bbbbbbbbbbbbbbbb"), grant().relays)
+    assert waiting().relays_named(other) == []
 
 
 def test_a_first_meeting_pins_the_gateway_before_anything_opens() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aioice import stun
+from aioice.ice import StunProtocol
 
 from rclib.runtime.logs import get_logger
 from rclib.tunnel.ice import IceAgent, IceFailedError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from testbed.host import Host
 
 pytestmark = pytest.mark.netns
+
+REQUEST = stun.Class.REQUEST
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,33 @@ async def two_agents() -> None:
 
 def test_two_agents_agree_on_a_pair_and_leave_the_port_to_an_heir(host: Host) -> None:
     inside(host, two_agents)
+
+
+async def dropped() -> None:
+    """One end's NAT drops the other's first check, as most do until their own end has sent."""
+    stun.RETRY_RTO = 3600  # what is not sent again by a better reason is lost
+    ours, theirs = agent(controlling=True), agent(controlling=False)
+    (offered, *_), (answered, *_) = await ours.gather(), await theirs.gather()
+    send, requests = StunProtocol.send_stun, []
+
+    def drop_the_first(self: StunProtocol, message: stun.Message, addr: tuple[str, int]) -> None:
+        if addr == (offered.address, offered.port) and message.message_class is REQUEST:
+            requests.append(message)
+            if len(requests) == 1:
+                return
+        send(self, message, addr)
+
+    StunProtocol.send_stun = drop_the_first
+    await ours.add_remote((answered,), is_last=True)
+    await theirs.add_remote((offered,), is_last=True)
+    async with asyncio.timeout(20):
+        await asyncio.gather(ours.connect(*theirs.credentials), theirs.connect(*ours.credentials))
+    await ours.close()
+    await theirs.close()
+
+
+def test_a_dropped_check_is_sent_again_when_the_way_turns_out_to_be_open(host: Host) -> None:
+    inside(host, dropped)
 
 
 async def silence() -> None:

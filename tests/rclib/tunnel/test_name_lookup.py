@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rclib.tunnel import name_lookup
-from rclib.tunnel.name_lookup import AddressBook, BookResolver, Dial
+from rclib.tunnel.book_resolver import BookResolver
+from rclib.tunnel.name_lookup import AddressBook, Dial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

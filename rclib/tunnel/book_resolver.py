@@ -1,0 +1,41 @@
+"""The address book as aiohttp asks it; apart, because not every command needs aiohttp."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from rclib.tunnel.name_lookup import family_of
+
+if TYPE_CHECKING:
+    from rclib.tunnel.name_lookup import AddressBook
+
+
+class BookResolver(AbstractResolver):
+    """An address book as aiohttp asks it."""
+
+    def __init__(self, book: AddressBook) -> None:
+        self._book = book
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Raises OSError."""
+        found = [(each, family_of(each)) for each in await self._book.lookup(host)]
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=kind,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address, kind in found
+            if family in {kind, socket.AF_UNSPEC}
+        ]
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,51 @@
+"""`rcc agent`: there before any session, and after it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbed.bed import Testbed
+from testbed.requirements import why_not
+from testbed.story import Story
+from testbed.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def story() -> Iterator[Story]:
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with Testbed.build() as bed:
+        story = Story(bed)
+        story.start_programs()
+        story.enrol_gateway()
+        story.enrol_technician()
+        story.turn_on()
+        yield story
+
+
+def test_an_agent_carries_sessions_one_after_the_other_and_ends_what_runs(story: Story) -> None:
+    agent = story.suite.start_agent()
+    assert story.suite.client_status() == ""
+    for _ in range(2):
+        story.prepare()
+        story.start()
+        story.suite.disconnect()
+        assert story.client.wait(10) == 0
+        assert agent.poll() is None
+    story.prepare()
+    story.start()
+    said = json.loads(story.suite.client_status())
+    assert said["session"] == story.session
+    assert agent.stop(15) == 0
+    assert story.client.wait(10) == 0
+    until(lambda: story.session_state()["state"] == "ended", 10, "the session to be over")
+    assert story.session_state()["end_reason"] == "technician"
