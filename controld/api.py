@@ -206,6 +206,10 @@ class Route:
     """Whether it wants the ETag of what it changes."""
     is_stream: bool = False
     """Server-Sent Events, each of type `gives`."""
+    media: tuple[str, ...] = ()
+    """What a file to keep comes as."""
+    is_long: bool = False
+    """Whether it may take longer than a request; it sees to its own end."""
 
 
 def revision_of(text: str) -> int:

@@ -8,7 +8,7 @@ import msgspec
 
 from controld import api_sessions, store_audit
 from controld.api import Call, Number, Route
-from controld.api_types import AuditPage, AuditRecord
+from controld.api_types import AuditPage, AuditRecord, LatestRecords
 from controld.roles import Action
 from controld.store_audit import Wanted
 
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from controld.audit_chain import Record
+    from controld.records import Session
     from controld.store import Tx
 
 AFTER: Final = Number("after", 0, low=0, high=2**53)
+BEFORE: Final = Number("before", 2**53, low=1, high=2**53)
 LIMIT: Final = Number("limit", 100, low=1, high=1000)
 
 
@@ -28,7 +30,17 @@ async def page(call: Call) -> AuditPage:
     records = await call.services.store.read(
         lambda tx: store_audit.page(tx, call.user.organisation, after, limit)
     )
-    return _shown(records, records[-1].seq if records else after)
+    return AuditPage(_shown(records), records[-1].seq if records else after)
+
+
+async def latest(call: Call) -> LatestRecords:
+    """Records ahead of `before`, newest first; gaps in `seq` are other organisations' records."""
+    before, limit = call.number(BEFORE), call.number(LIMIT)
+    records = await call.services.store.read(
+        lambda tx: store_audit.page_before(tx, call.user.organisation, before, limit + 1)
+    )
+    more = records[limit - 1].seq if len(records) > limit else None
+    return LatestRecords(_shown(records[:limit]), more)
 
 
 async def of_session(call: Call) -> AuditPage:
@@ -38,36 +50,17 @@ async def of_session(call: Call) -> AuditPage:
     def work(tx: Tx) -> tuple[list[Record], int]:
         session = api_sessions.visible(tx, call)
         wanted = Wanted(organisation=call.user.organisation, session=session.id)
-        own = {None, session.gateway, session.client}
         rows = store_audit.select_rows(tx, wanted, after, limit)
         read_to = rows[-1][0].seq if rows else after
-        return [row for row, _ in rows if row.endpoint in own], read_to
+        return [row for row, _ in rows if is_of_session(row, session)], read_to
 
-    return _shown(*await call.services.store.read(work))
+    records, read_to = await call.services.store.read(work)
+    return AuditPage(_shown(records), read_to)
 
 
-def _shown(records: Sequence[Record], next_after: int) -> AuditPage:
-    return AuditPage(
-        tuple(
-            AuditRecord(
-                seq=record.seq,
-                at_ms=record.at_ms,
-                actor=record.actor,
-                actor_name=record.actor_name,
-                source=record.source,
-                action=record.action,
-                session=record.session,
-                subject=record.subject,
-                detail=msgspec.json.decode(record.detail, type=dict[str, str]),
-                endpoint=record.endpoint,
-                endpoint_seq=record.endpoint_seq,
-                endpoint_at_ms=record.endpoint_at_ms,
-                endpoint_gap=record.endpoint_gap,
-            )
-            for record in records
-        ),
-        next_after=next_after,
-    )
+def is_of_session(record: Record, session: Session) -> bool:
+    """Whether one of those states it who can know."""
+    return record.endpoint in {None, session.gateway, session.client}
 
 
 ROUTES = (
@@ -81,6 +74,14 @@ ROUTES = (
     ),
     Route(
         method="GET",
+        path="/api/v1/audit/latest",
+        needs=Action.READ_AUDIT,
+        handle=latest,
+        gives=LatestRecords,
+        numbers=(BEFORE, LIMIT),
+    ),
+    Route(
+        method="GET",
         path="/api/v1/sessions/{session}/record",
         needs=Action.READ_AUDIT,
         handle=of_session,
@@ -88,3 +89,24 @@ ROUTES = (
         numbers=(AFTER, LIMIT),
     ),
 )
+
+
+def _shown(records: Sequence[Record]) -> tuple[AuditRecord, ...]:
+    return tuple(
+        AuditRecord(
+            seq=record.seq,
+            at_ms=record.at_ms,
+            actor=record.actor,
+            actor_name=record.actor_name,
+            source=record.source,
+            action=record.action,
+            session=record.session,
+            subject=record.subject,
+            detail=msgspec.json.decode(record.detail, type=dict[str, str]),
+            endpoint=record.endpoint,
+            endpoint_seq=record.endpoint_seq,
+            endpoint_at_ms=record.endpoint_at_ms,
+            endpoint_gap=record.endpoint_gap,
+        )
+        for record in records
+    )

@@ -123,5 +123,6 @@ ROUTES = (
         handle=stream,
         gives=Change,
         is_stream=True,
+        is_long=True,
     ),
 )

@@ -135,13 +135,16 @@ def _choice(choice: Choice) -> dict[str, Any]:
 
 def _responses(route: Route) -> dict[str, Any]:
     good: dict[str, Any] = {"description": "Done."}
-    status = route.status if route.gives is not None else HTTPStatus.NO_CONTENT
+    has_body = route.gives is not None or route.media
+    status = route.status if has_body else HTTPStatus.NO_CONTENT
     if route.path == PATH:
         status, good["content"] = route.status, {"application/json": {"schema": {"type": "object"}}}
     elif route.gives is not None:
         kind = "text/event-stream" if route.is_stream else "application/json"
         schema = {"type": "string"} if route.is_stream else _reference(route.gives)
         good["content"] = {kind: {"schema": schema}}
+    elif route.media:
+        good["content"] = {media: {"schema": {"type": "string"}} for media in route.media}
     if route.gives is not None and "revision" in route.gives.__struct_fields__:
         good["headers"] = {"ETag": {"schema": {"type": "string"}}}
     return {str(status.value): good} | {
@@ -162,7 +165,7 @@ def _refusals(route: Route) -> Iterable[HTTPStatus]:
         yield from (HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     if route.is_change:
         yield from (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.PRECONDITION_REQUIRED)
-    if route.needs is not Action.READ_AUDIT:
+    if route.needs is not Action.READ_AUDIT or route.method != "GET":
         yield HTTPStatus.TOO_MANY_REQUESTS
 
 

@@ -55,8 +55,8 @@ def _handler(route: Route, services: Services) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         async with asyncio.timeout(REQUEST_S):
             call = await admit(route.needs, services, request, _bearer_token)
-            answer = None if route.is_stream else await route.handle(call)
-        if route.is_stream:
+            answer = None if route.is_long else await route.handle(call)
+        if route.is_long:
             answer = await route.handle(call)
         if isinstance(answer, web.StreamResponse):
             return answer

@@ -298,6 +298,7 @@ def _view(call: Call, session: Session) -> SessionView:
         reason=session.reason,
         reference=session.reference,
         revision=session.revision,
+        client=session.client,
         waits_for_plant=session.asked_plant and session.released_ms is None,
         requested_by=session.requested_by,
         requested_ms=session.requested_ms,

@@ -239,6 +239,8 @@ class SessionView(Struct, frozen=True):
     reason: str
     reference: str
     revision: int
+    client: ClientId | None
+    """The computer that took the start over; None: none has yet."""
     waits_for_plant: bool
     requested_by: UserId | None
     requested_ms: Milliseconds | None
@@ -290,3 +292,11 @@ class AuditPage(Struct, frozen=True):
     records: tuple[AuditRecord, ...]
     next_after: int
     """What to ask for `after` next."""
+
+
+class LatestRecords(Struct, frozen=True):
+    """Newest first."""
+
+    records: tuple[AuditRecord, ...]
+    next_before: int | None
+    """What to ask for `before` next; None: there are no older ones."""

@@ -72,35 +72,56 @@ def chain_hash(previous: ChainHash, record: Record) -> ChainHash:
     return ChainHash(hashlib.sha256(previous + encoded).digest())
 
 
-def verify_chain(rows: Iterable[tuple[Record, bytes]], heads: Iterable[AuditHead] = ()) -> Verdict:
-    """Walk the chain in the order of its rows, up to the first fault.
+class ChainWalk:
+    """A walk along the chain in the order of its rows, a portion at a time, up to the first fault.
 
     `heads` are those whose signature was found good, from wherever, in any order.
     """
-    waiting = deque(sorted(heads, key=lambda head: head.seq))
-    newest, count, confirmed = GENESIS, 0, 0
-    for record, stored in rows:
-        expected = count + 1
-        if record.seq != expected:
-            reason = f"row {expected} is missing: the next row found is {record.seq}"
-            return Verdict(count, newest, Fault(expected, reason), confirmed)
-        computed = chain_hash(newest, record)
-        if computed != stored:
-            reason = f"row {expected} was changed, or one before it was replaced"
-            return Verdict(count, newest, Fault(expected, reason), confirmed)
-        while waiting and waiting[0].seq == expected:
-            if waiting.popleft().chain_hash != computed:
-                return Verdict(confirmed, newest, _forked(confirmed + 1, expected), confirmed)
-            confirmed = expected
-        newest, count = computed, expected
-    if waiting:
-        missing, last = count + 1, waiting[-1].seq
-        reason = (
-            f"rows {missing} to {last} are missing: a signed head vouches for row {last}, so the "
-            "record was cut off, or an older copy of the database was put back"
-        )
-        return Verdict(count, newest, Fault(missing, reason), confirmed)
-    return Verdict(count, newest, None, confirmed)
+
+    def __init__(self, heads: Iterable[AuditHead] = ()) -> None:
+        self._waiting = deque(sorted(heads, key=lambda head: head.seq))
+        self._newest = GENESIS
+        self._count = 0
+        self._confirmed = 0
+
+    def take(self, rows: Iterable[tuple[Record, bytes]]) -> Verdict | None:
+        """Walk on; None while there is no fault."""
+        for record, stored in rows:
+            expected = self._count + 1
+            if record.seq != expected:
+                reason = f"row {expected} is missing: the next row found is {record.seq}"
+                return self._verdict(Fault(expected, reason))
+            computed = chain_hash(self._newest, record)
+            if computed != stored:
+                reason = f"row {expected} was changed, or one before it was replaced"
+                return self._verdict(Fault(expected, reason))
+            while self._waiting and self._waiting[0].seq == expected:
+                if self._waiting.popleft().chain_hash != computed:
+                    fault = _forked(self._confirmed + 1, expected)
+                    return Verdict(self._confirmed, self._newest, fault, self._confirmed)
+                self._confirmed = expected
+            self._newest, self._count = computed, expected
+        return None
+
+    def end(self) -> Verdict:
+        """There are no further rows."""
+        if self._waiting:
+            missing, last = self._count + 1, self._waiting[-1].seq
+            reason = (
+                f"rows {missing} to {last} are missing: a signed head vouches for row {last}, so "
+                "the record was cut off, or an older copy of the database was put back"
+            )
+            return self._verdict(Fault(missing, reason))
+        return self._verdict(None)
+
+    def _verdict(self, fault: Fault | None) -> Verdict:
+        return Verdict(self._count, self._newest, fault, self._confirmed)
+
+
+def verify_chain(rows: Iterable[tuple[Record, bytes]], heads: Iterable[AuditHead] = ()) -> Verdict:
+    """Walk the whole chain; see ChainWalk."""
+    walk = ChainWalk(heads)
+    return walk.take(rows) or walk.end()
 
 
 def _forked(first: int, last: int) -> Fault:

@@ -63,7 +63,7 @@ class Notary:
         self._store = store
         self._hub = hub
         self._key = key
-        self._log_key = public_half(key)
+        self.log_key = public_half(key)
         self._now_ms = now_ms
         self._log = RateLimitedLogger(log)
         self._alarms = RateGate(60)
@@ -139,7 +139,7 @@ class Notary:
         await self._store.write(lambda tx: store_audit.append(tx, entry, now_ms))
 
     def _complaint(self, tx: Tx, held: AuditHead) -> str:
-        if not is_genuine(held, self._log_key):
+        if not is_genuine(held, self.log_key):
             return "the head that the gateway holds is not signed by this record's key"
         stored = store_heads.hash_of_row(tx, held.seq)
         if stored is None:

@@ -37,13 +37,22 @@ def verify_database(
     def work(tx: Tx) -> Verdict:
         stored = store_heads.list_heads(tx)
         verdict = verify_chain(store_audit.each_row(tx, store_audit.Wanted()), [*stored, *kept])
-        forged = next((head for head in stored if not is_genuine(head, log_key)), None)
-        if forged is None or (verdict.fault is not None and verdict.fault.seq <= forged.seq):
-            return verdict
-        reason = f"the head that the database has of row {forged.seq} is not signed by this record"
-        return Verdict(forged.seq - 1, verdict.head, Fault(forged.seq, reason))
+        return with_forged(verdict, first_forged(stored, log_key))
 
     return read_offline(database, work)
+
+
+def first_forged(heads: Sequence[AuditHead], log_key: IdentityKey) -> AuditHead | None:
+    """The first of these that is not signed by the record's key."""
+    return next((head for head in heads if not is_genuine(head, log_key)), None)
+
+
+def with_forged(verdict: Verdict, forged: AuditHead | None) -> Verdict:
+    """A head that is not genuine is a fault of its row, unless one before it is."""
+    if forged is None or (verdict.fault is not None and verdict.fault.seq <= forged.seq):
+        return verdict
+    reason = f"the head that the database has of row {forged.seq} is not signed by this record"
+    return Verdict(forged.seq - 1, verdict.head, Fault(forged.seq, reason))
 
 
 def read_heads(path: Path, log_key: IdentityKey) -> list[AuditHead]:
@@ -53,7 +62,7 @@ def read_heads(path: Path, log_key: IdentityKey) -> list[AuditHead]:
         heads = [msgspec.json.decode(line, type=AuditHead) for line in lines]
     except (OSError, FileTooLargeError, msgspec.MsgspecError, UnicodeError) as exc:
         raise OperatorError(f"{path} cannot be used: {exc}") from None
-    stranger = next((head for head in heads if not is_genuine(head, log_key)), None)
+    stranger = first_forged(heads, log_key)
     if stranger is not None:
         raise OperatorError(
             f"{path}: the head of row {stranger.seq} is not signed by this record's key; it is "

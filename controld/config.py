@@ -138,6 +138,10 @@ class ControldConfig(Config, frozen=True, kw_only=True):
     limits: LimitsConfig = LimitsConfig()
     status: StatusConfig = StatusConfig()
     providers: tuple[ProviderConfig, ...] = ()
+    client_url: Annotated[str, msgspec.Meta(pattern=r"\Ahttps://[\x21-\x7e]{1,500}\Z")] | None = (
+        None
+    )
+    """Where technicians download the client; the portal links there."""
 
     def __post_init__(self) -> None:
         parse_database(self.database, self.database_password, Path())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Services:
     is_stopping: Callable[[], bool] = lambda: False
     streams: int = 0
     """Readers of live state."""
+    verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the whole record is walked."""
     public_port: int = 0
     """The port in remoteconnect: links; known once the socket is bound."""
 

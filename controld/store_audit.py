@@ -20,11 +20,11 @@ from controld.store_schema import audit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import RowMapping
+    from sqlalchemy import RowMapping, Select
 
     from controld.records import Entry
     from controld.store import Tx
-    from rclib.wire.audit import AuditEvent
+    from rclib.wire.audit import AuditAction, AuditEvent
     from rclib.wire.ids import EndpointId, OrganisationId, SessionId
 
 _FIELDS = tuple(Record.__struct_fields__)
@@ -114,12 +114,25 @@ def page(tx: Tx, organisation: OrganisationId, after: int, limit: int) -> Sequen
     return [_record(row) for row in tx.execute(query).mappings()]
 
 
+def page_before(tx: Tx, organisation: OrganisationId, before: int, limit: int) -> Sequence[Record]:
+    """The organisation's records ahead of sequence number `before`, newest first."""
+    query = (
+        select(*(audit.c[name] for name in _FIELDS))
+        .where(audit.c.organisation == organisation, audit.c.seq < before)
+        .order_by(audit.c.seq.desc())
+        .limit(limit)
+    )
+    return [_record(row) for row in tx.execute(query).mappings()]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """Which part of the record; None: not limited."""
 
     organisation: OrganisationId | None = None
     session: SessionId | None = None
+    action: AuditAction | None = None
+    endpoint: EndpointId | None = None
     from_ms: int | None = None
     """Inclusive."""
     until_ms: int | None = None
@@ -131,15 +144,30 @@ def select_rows(
 ) -> Sequence[tuple[Record, bytes]]:
     """Rows behind `after` in their order, each with its stored hash."""
     query = select(*_COLUMNS).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
+    found = tx.execute(_only(query, wanted)).mappings()
+    return [(_record(row), row["hash"]) for row in found]
+
+
+def newest_rows(tx: Tx, wanted: Wanted, limit: int) -> Sequence[Record]:
+    """The newest rows first."""
+    query = select(*_COLUMNS).order_by(audit.c.seq.desc()).limit(limit)
+    return [_record(row) for row in tx.execute(_only(query, wanted)).mappings()]
+
+
+def _only(query: Select[Any], wanted: Wanted) -> Select[Any]:
     if wanted.organisation is not None:
         query = query.where(audit.c.organisation == wanted.organisation)
     if wanted.session is not None:
         query = query.where(audit.c.session == wanted.session)
+    if wanted.action is not None:
+        query = query.where(audit.c.action == wanted.action.value)
+    if wanted.endpoint is not None:
+        query = query.where(audit.c.endpoint == wanted.endpoint)
     if wanted.from_ms is not None:
         query = query.where(audit.c.at_ms >= wanted.from_ms)
     if wanted.until_ms is not None:
         query = query.where(audit.c.at_ms < wanted.until_ms)
-    return [(_record(row), row["hash"]) for row in tx.execute(query).mappings()]
+    return query
 
 
 def each_row(tx: Tx, wanted: Wanted) -> Iterator[tuple[Record, bytes]]:

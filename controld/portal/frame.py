@@ -106,6 +106,8 @@ class Page:
     path: str
     needs: Action | Open
     handle: Callable[[Frame, Visit], Awaitable[web.StreamResponse]]
+    is_long: bool = False
+    """Whether it may take longer than a request; see `Route.is_long`."""
 
 
 class Frame:
@@ -132,7 +134,7 @@ class Frame:
 
         async def answer(request: web.Request) -> web.StreamResponse:
             try:
-                async with asyncio.timeout(REQUEST_S):
+                async with asyncio.timeout(None if page.is_long else REQUEST_S):
                     response = await self._admitted(page, request)
             except web.HTTPException as exc:
                 if exc.status >= HTTPStatus.BAD_REQUEST:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from controld import api_endpoints, api_policies, api_sessions, api_users
+from controld import api_endpoints, api_flows, api_policies, api_sessions, api_users
 from controld.api_types import DeviceRequest, GatewayView, NameRequest
 from controld.errors import InvalidError, NotFoundError
+from controld.portal.charts import bars_of
 from controld.portal.frame import Frame, Page, Visit, to
 from controld.portal.presets import BY_KEY, PRESETS, name_of
 from controld.records import OPEN_STATES
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from controld.api_types import SessionView, UserView
+    from controld.portal.charts import Bar
 
 MOST: Final = str(api_sessions.LIMIT.high)
 HISTORY: Final = 20
@@ -71,6 +73,8 @@ async def gateway(frame: Frame, visit: Visit) -> web.Response:
         sessions=open_sessions,
         history=await api_sessions.list_(past),
         reach=_reach(users, open_sessions),
+        bars=await _bars(visit),
+        days=api_flows.DAYS.default,
     )
 
 
@@ -84,6 +88,7 @@ async def add_device(frame: Frame, visit: Visit) -> web.Response:
         "name": visit.fields.get("name", "").strip(),
         "address": visit.fields.get("address", "").strip(),
         "services": services,
+        "source_nat": "own_address" not in visit.fields,
     }
     if not services:
         raise InvalidError("no_service", "choose at least one service or name a port")
@@ -116,6 +121,12 @@ async def shown_gateway(visit: Visit) -> GatewayView:
     if found is None:
         raise NotFoundError("gateway")
     return found
+
+
+async def _bars(visit: Visit) -> list[Bar]:
+    if not visit.may(Action.READ_AUDIT):
+        return []
+    return bars_of((await api_flows.of_gateway(visit.asking())).flows)
 
 
 def _reach(

@@ -1,18 +1,16 @@
-"""Users and the record."""
+"""Users."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from controld import api_audit, api_users
+from controld import api_users
 from controld.api_types import UserRequest
 from controld.portal.frame import Frame, Page, Visit, to
 from controld.roles import Action, Role
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-RECORDS_SHOWN: Final = 100
 
 
 async def users(frame: Frame, visit: Visit) -> web.Response:
@@ -41,14 +39,8 @@ async def disable_user(frame: Frame, visit: Visit) -> web.Response:
     return to("/users")
 
 
-async def record(frame: Frame, visit: Visit) -> web.Response:
-    page = await api_audit.page(visit.call)
-    return frame.show(visit, "record.html", records=page.records, next_after=page.next_after)
-
-
 PAGES = (
     Page("GET", "/users", Action.SEE_USERS, users),
     Page("POST", "/users", Action.MANAGE_USERS, add_user),
     Page("POST", "/users/{user}/disable", Action.MANAGE_USERS, disable_user),
-    Page("GET", "/record", Action.READ_AUDIT, record),
 )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from controld import api_audit, api_endpoints, api_sessions, api_users
+from controld import api_audit, api_endpoints, api_flows, api_sessions, api_users
+from controld.api import CURSOR, Open
 from controld.api_types import SessionRequest, StartRequest
 from controld.errors import ConflictError, InvalidError
+from controld.portal.charts import bars_of
 from controld.portal.frame import Frame, Page, Visit, to
 from controld.portal.presets import name_of
+from controld.portal.progress import steps_of
 from controld.roles import Action
 from controld.start_rules import StartRefusal
 from rclib.wire.audit import AuditAction
@@ -18,21 +22,35 @@ from rclib.wire.audit import AuditAction
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from controld.api_types import AuditRecord, DeviceView
+    from controld.api_types import AuditRecord, DeviceView, GatewayView, UserView
+    from controld.portal.charts import Bar
 
 DURATIONS_H = (1, 2, 4, 8, 12, 24)
 DEFAULT_H = 4
 
 
 async def sessions(frame: Frame, visit: Visit) -> web.Response:
-    found = (await api_sessions.list_(visit.call)).sessions
-    wanted = visit.call.request.query.get("show", "open")
-    is_open = wanted != "past"
+    """A list by what the address says: open or past, of one gateway, of one person."""
+    query = {name: visit.call.request.query.get(name, "") for name in ("show", "gateway", "user")}
+    query["show"] = query["show"] or "open"
+    cursor = visit.call.cursor()
+    asked = query if cursor is None else query | {CURSOR: cursor}
+    found = await api_sessions.list_(visit.asking(**asked))
+    gateways: tuple[GatewayView, ...] = ()
+    users: tuple[UserView, ...] = ()
+    if visit.may(Action.SEE_GATEWAYS):
+        gateways = (await api_endpoints.list_gateways(visit.call)).gateways
+    if visit.may(Action.SEE_USERS):
+        users = (await api_users.list_users(visit.call)).users
     return frame.show(
         visit,
         "sessions.html",
-        sessions=[s for s in found if (s.ended_ms is None) is is_open],
-        is_open=is_open,
+        sessions=found.sessions,
+        is_open=query["show"] == "open",
+        wanted=query,
+        gateways=gateways,
+        users=users,
+        older=f"/sessions?{urlencode(query | {CURSOR: found.next})}" if found.next else None,
     )
 
 
@@ -82,15 +100,19 @@ async def session(frame: Frame, visit: Visit) -> web.Response:
     if visit.may(Action.SEE_USERS):
         names = {u.id: u.name for u in (await api_users.list_users(visit.call)).users}
     names.setdefault(visit.call.user.id, visit.call.user.name)
-    rows: tuple[AuditRecord, ...] = ()
+    rows: list[AuditRecord] = []
+    bars: list[Bar] = []
     if visit.may(Action.READ_AUDIT):
-        rows = (await api_audit.of_session(visit.call)).records
+        record = await api_audit.of_session(visit.asking(limit=str(api_audit.LIMIT.high)))
+        rows = [row for row in record.records if row.action != AuditAction.FLOW_RECORDED]
+        bars = bars_of((await api_flows.of_session(visit.call)).flows)
     return frame.show(
         visit,
         "session.html",
         session=shown,
         rows=rows,
-        traffic=_traffic(rows),
+        bars=bars,
+        steps=steps_of(shown),
         names=names,
         is_mine=visit.call.user.id in shown.users or visit.may(Action.PREPARE_SESSIONS),
         service_name=name_of,
@@ -108,12 +130,22 @@ async def start(frame: Frame, visit: Visit) -> web.Response:
         # Whoever wants to start wants it released: the second person sees it now.
         asked = await api_sessions.request_release(visit.call)
         return to(f"/sessions/{asked.id}")
+    shown = await api_sessions.show(visit.call)
     return frame.show(
         visit,
         "session_start.html",
-        session_id=visit.call.request.match_info["session"],
+        session=shown,
+        steps=steps_of(shown),
         link=link.link,
         link_until_ms=link.expires_ms,
+    )
+
+
+async def client(frame: Frame, visit: Visit) -> web.Response:
+    """How a computer becomes one that sessions start on."""
+    config = frame.services.config
+    return frame.show(
+        visit, "client.html", download=config.client_url, server=frame.services.origin
     )
 
 
@@ -137,6 +169,7 @@ async def refuse(frame: Frame, visit: Visit) -> web.Response:
 
 _SESSION = "/sessions/{session}"
 PAGES = (
+    Page("GET", "/client", Open.SIGNED_IN, client),
     Page("GET", "/sessions", Action.SEE_SESSIONS, sessions),
     Page("GET", "/prepare", Action.PREPARE_SESSIONS, new),
     Page("GET", "/prepare/{gateway}", Action.PREPARE_SESSIONS, new),
@@ -147,15 +180,6 @@ PAGES = (
     Page("POST", f"{_SESSION}/start", Action.START_SESSIONS, start),
     Page("POST", f"{_SESSION}/end", Action.END_SESSIONS, end),
 )
-
-
-def _traffic(rows: tuple[AuditRecord, ...]) -> dict[str, dict[str, str]]:
-    """The newest totals of each machine, by its address."""
-    return {
-        row.detail.get("address", ""): row.detail
-        for row in rows
-        if row.action == AuditAction.FLOW_RECORDED
-    }
 
 
 def _target(text: str) -> dict[str, object]:

@@ -59,7 +59,14 @@ MATRIX = {
     "POST /sessions/{session}/end": "aao-",
     "GET /events": "aaoa",
     "GET /sessions/{session}/record": "a--a",
+    "GET /sessions/{session}/report": "a--a",
+    "GET /sessions/{session}/flows": "a--a",
+    "GET /gateways/{gateway}/flows": "a--a",
     "GET /audit": "a--a",
+    "GET /audit/latest": "a--a",
+    "GET /audit/chain": "a--a",
+    "POST /audit/verify": "a--a",
+    "GET /audit/export": "a--a",
 }
 ANYONE = {
     "POST /enrol",

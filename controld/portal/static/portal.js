@@ -1,21 +1,47 @@
 // Comfort only: every page works without this file, but for passkeys, which are the browser's.
 "use strict";
-const AGAIN_MS = 3000;
+const SOON_MS = 300, AGAIN_MS = 5000;
 
-// What is marked live is fetched again and replaced if it changed.
-async function refresh(part) {
-  if (document.hidden || part.contains(document.activeElement)) return;
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+// What is marked live is fetched again, all parts with one request, and replaced where it changed.
+const live = [...document.querySelectorAll("[data-live]")].filter((part) => !part.parentElement.closest("[data-live]"));
+const source = live.length && (live[0].dataset.live || location.href);
+async function refresh() {
+  if (document.hidden) return;
+  const answer = await fetch(source, { headers: { Accept: "text/html" } }).catch(() => null);
   if (!answer || !answer.ok) return;
   if (answer.redirected) return location.reload();
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
-  if (fresh && fresh.innerHTML !== part.innerHTML) part.innerHTML = fresh.innerHTML;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of live) {
+    const fresh = page.getElementById(part.id);
+    if (!part.contains(document.activeElement) && fresh && fresh.innerHTML !== part.innerHTML) part.innerHTML = fresh.innerHTML;
+  }
 }
-const live = document.querySelector("[data-live]");
-if (live) setInterval(() => refresh(live), AGAIN_MS);
+
+// The record says when to look. Only a page that is seen holds a stream: a browser has few for a
+// site. An auditor's own looking is on record, too, and is no reason to look again.
+let events = null, soon = 0;
+function listen() {
+  if (document.hidden || !live.length) { events?.close(); events = null; return; }
+  if (events) return;
+  events = new EventSource("/events");
+  events.addEventListener("change", (event) => {
+    if (JSON.parse(event.data).action === "auditor_read") return;
+    clearTimeout(soon);
+    soon = setTimeout(refresh, SOON_MS);
+  });
+  events.addEventListener("over", () => location.reload());
+}
+if (live.length) {
+  document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden) refresh(); });
+  addEventListener("pagehide", () => events?.close());
+  listen();
+  // Without a stream it looks from time to time.
+  setInterval(() => { if (events?.readyState !== EventSource.OPEN) refresh(); }, AGAIN_MS);
+}
 
 // A search box narrows the table below it.
 for (const box of document.querySelectorAll("input[data-filter]")) {
+  box.hidden = false;
   box.addEventListener("input", () => {
     const wanted = box.value.trim().toLowerCase();
     for (const row of document.querySelectorAll(`#${box.dataset.filter} tbody tr`))

@@ -10,6 +10,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "skip": ("Zum Inhalt", "Skip to content"),
     "menu": ("Bereiche", "Sections"),
     "nav_gateways": ("Anlagen", "Gateways"),
+    "nav_overview": ("Übersicht", "Overview"),
     "nav_sessions": ("Sitzungen", "Sessions"),
     "nav_users": ("Benutzer", "Users"),
     "nav_record": ("Protokoll", "Record"),

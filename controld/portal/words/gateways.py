@@ -80,4 +80,12 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "services": ("Dienste", "Services"),
     "other_port": ("Anderer Port", "Another port"),
     "protocol": ("Protokoll", "Protocol"),
+    "own_address": (
+        "Sieht die Adresse des Technikers",
+        "Sees the technician's address",
+    ),
+    "own_address_text": (
+        "Nur mit einer Route nach 100.64.0.0/11 über das Gateway; sonst antwortet sie nicht.",
+        "Only with a route to 100.64.0.0/11 by the gateway; otherwise it does not answer.",
+    ),
 }

@@ -253,4 +253,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Dieser Schlüssel wurde nicht dafür gemacht.",
         "This token was not made for that.",
     ),
+    "refused_being_verified": (
+        "Das Protokoll wird gerade geprüft; versuchen Sie es gleich noch einmal.",
+        "The record is being checked; try again in a moment.",
+    ),
 }

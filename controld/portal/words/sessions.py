@@ -66,20 +66,64 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Your browser now opens remoteconnect on this computer. The link works once, until {time}.",
     ),
     "open_client": ("remoteconnect öffnen", "Open remoteconnect"),
+    "no_client_title": ("Nichts passiert?", "Nothing happens?"),
     "no_client": (
+        "Dann fehlt remoteconnect auf diesem Rechner noch. So kommt es dorthin:",
+        "Then remoteconnect is not on this computer yet. This is how it gets there:",
+    ),
+    "no_client_command": (
+        "Auf der Kommandozeile übernimmt es auch:",
+        "The command line takes over as well:",
+    ),
+    "client": ("remoteconnect einrichten", "Set remoteconnect up"),
+    "client_text": (
+        "Sitzungen laufen über ein kleines Programm auf Ihrem Rechner. Drei Schritte, einmal:",
+        "Sessions run through a small program on your computer. Three steps, once:",
+    ),
+    "client_install": ("Installieren", "Install it"),
+    "client_download": ("Herunterladen", "Download"),
+    "client_ask": (
         (
-            "Nichts passiert? Der Client ist auf diesem Rechner noch nicht eingerichtet: einmal "
-            "installieren, den Rechner unter „Meine Rechner“ anmelden, dann von hier noch einmal "
-            "starten. Auf der Kommandozeile geht es auch:"
+            "Das Paket gibt Ihnen, wer dieses Portal betreibt; mit „client_url“ in controld.toml "
+            "steht es hier zum Herunterladen."
         ),
         (
-            "Nothing happens? The client is not set up on this computer yet: install it once, "
-            "enrol "
-            "the computer under “My computers”, then start from here again. The command line does "
-            "it "
-            "as well:"
+            "Whoever runs this portal has the package for you; with `client_url` in controld.toml "
+            "it can be downloaded here."
         ),
     ),
+    "client_gate": (
+        "Der Dienst, der Verbindungen öffnet, braucht einmal Administratorrechte:",
+        "The service that opens connections takes an administrator's rights, once:",
+    ),
+    "client_enrol": ("Den Rechner anmelden", "Enrol the computer"),
+    "client_enrol_text": (
+        "Einen Einmal-Code gibt es unter „Meine Rechner“.",
+        "“My computers” gives you a one-time code.",
+    ),
+    "client_start": ("Starten", "Start"),
+    "client_start_text": (
+        "Auf der Seite einer Sitzung starten; der Link geht an das Programm:",
+        "Start on a session's page; the link goes to the program:",
+    ),
+    "step_client_done": ("Ihr Rechner hat übernommen", "Your computer has taken over"),
+    "step_client_now": ("Warten auf Ihren Rechner", "Waiting for your computer"),
+    "step_client_next": ("Ihr Rechner übernimmt", "Your computer takes over"),
+    "step_plant_done": ("Die Anlage hat freigegeben", "The plant has released it"),
+    "step_plant_now": (
+        "Warten auf die Freigabe an der Anlage; rufen Sie dort an",
+        "Waiting for the plant's release; call them",
+    ),
+    "step_plant_next": ("Die Anlage gibt frei", "The plant releases it"),
+    "step_relay_done": ("Verbunden", "Connected"),
+    "step_relay_now": ("Verbindung wird aufgebaut", "Connecting"),
+    "step_relay_next": ("Verbinden über ein Relay", "Connect by a relay"),
+    "step_direct_done": ("Direkter Weg", "Direct path"),
+    "step_direct_now": (
+        "Über Relay; der direkte Weg wird gesucht",
+        "By relay; looking for a direct path",
+    ),
+    "step_direct_next": ("Direkter Weg, wenn es einen gibt", "Direct path, if there is one"),
     "to_session": ("Zur Sitzung", "To the session"),
     "session_state_prepared": ("vorbereitet", "prepared"),
     "session_state_requested": ("Freigabe erbeten", "release requested"),
@@ -113,4 +157,21 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "end_refused": ("von der Anlage abgelehnt", "refused by the plant"),
     "released_for": ("Freigegeben für", "Released for"),
     "nobody_named": ("nur Administratoren", "administrators only"),
+    "traffic_days": ("Datenverkehr der letzten {n} Tage", "Traffic of the last {n} days"),
+    "no_traffic": (
+        "Noch kein Datenverkehr; das Gateway meldet ihn alle fünf Minuten und am Ende.",
+        "No traffic on record yet. The gateway reports it every five minutes and at the end.",
+    ),
+    "chart_title": ("Bytes je Maschine", "Bytes per machine"),
+    "chart_text": (
+        "Je Maschine zwei Balken, hin und zurück; dieselben Zahlen stehen in der Tabelle darunter.",
+        "Two bars a machine, to and from it; the table below has the same numbers.",
+    ),
+    "report": ("Bericht herunterladen", "Download the report"),
+    "person": ("Person", "Person"),
+    "all": ("Alle", "All"),
+    "filter": ("Anzeigen", "Show"),
+    "older": ("Ältere", "Older"),
+    "newest": ("Neueste", "Newest"),
+    "no_match": ("Keine Sitzung passt dazu.", "No session matches."),
 }

@@ -14,6 +14,7 @@ from controld.records import ReasonPolicy, ReleasePolicy, SessionState
 from controld.roles import Action, Role
 from controld.start_rules import StartRefusal
 from rclib.pages.language import LANGUAGES
+from rclib.wire.audit import AuditAction
 from rclib.wire.session import EndReason, PathKind
 
 CONTROLD: Final = Path(controld.__file__).parent
@@ -54,6 +55,7 @@ def test_every_member_of_a_closed_set_has_a_name() -> None:
         "action": Action,
         "day": Weekday,
         "end": EndReason,
+        "event": AuditAction,
         "path": PathKind,
         "reason": ReasonPolicy,
         "release": ReleasePolicy,
