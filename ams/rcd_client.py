@@ -10,6 +10,8 @@ from rclib.runtime.clock import wall_ms
 from rclib.runtime.local import LocalProtocolError, LocalUnavailable, PeerGone, connect_local
 from rclib.wire.errors import DecodeError
 from rclib.wire.local import (
+    CHECK_S,
+    CheckConnection,
     EndSession,
     Enrol,
     Failed,
@@ -37,6 +39,7 @@ T = TypeVar("T", Status, JournalPage)
 # are answered when they are done; OFF has 2 s for that, enrolment waits for another continent.
 _DEADLINES_S: Final[dict[type, float]] = {
     GetStatus: 2.0,
+    CheckConnection: CHECK_S + 5.0,
     RecordLogin: 2.0,
     ReadJournal: 5.0,
     SetAccess: 15.0,

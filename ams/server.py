@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from ams import own_certificate
+from ams.check_pages import CheckPages
 from ams.door_pages import DoorPages
 from ams.guard import middleware
 from ams.history_pages import HistoryPages
@@ -78,6 +79,7 @@ def application(site: Website, stopping: asyncio.Event) -> web.Application:
             *PlantPages(site, stopping).routes(),
             *ReleasePages(site).routes(),
             *HistoryPages(site).routes(),
+            *CheckPages(site).routes(),
             *site.templates.routes(),
         ]
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from ams.check_words import CHECK_WORDS
+
 WORDS: Final[dict[str, tuple[str, str]]] = {
+    **CHECK_WORDS,
     "title": ("Fernzugriff", "Remote access"),
     "other_language": ("English", "Deutsch"),
     "skip": ("Zum Inhalt", "Skip to content"),
@@ -341,6 +344,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "event_flow_recorded": ("Datenverkehr", "Traffic"),
     "event_packets_refused": ("Pakete abgewiesen", "Packets refused"),
     "event_ruleset_mismatch": ("Firewall wurde verändert", "Firewall was changed"),
+    "event_connection_checked": ("Verbindung geprüft", "Connection checked"),
     "event_ams_login_succeeded": ("Auf dieser Seite angemeldet", "Logged in on this page"),
     "event_ams_login_failed": ("Falsches Passwort", "Wrong password"),
     "event_ams_password_changed": ("Passwort geändert", "Password changed"),
@@ -377,6 +381,11 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "failed_enrol_failed": ("Nicht angemeldet: {why}", "Not enrolled: {why}"),
     "failed_already_enrolled": ("Schon angemeldet: {why}", "Enrolled already: {why}"),
+    "failed_not_enrolled": ("Nicht geprüft: {why}", "Not checked: {why}"),
+    "failed_too_soon": (
+        "Eben wurde schon geprüft. Die nächste Prüfung geht in {why}.",
+        "A check was made a moment ago. The next one is possible in {why}.",
+    ),
     "failed_internal": ("Nicht ausgeführt, Fehler in rcd: {why}", "Not done, fault in rcd: {why}"),
     "error_title": ("Das ging nicht", "That did not work"),
     "error_form": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from rcd.connection_check import ConnectionCheck
 from rclib.runtime.clock import boottime
 from rclib.runtime.local import Connection, LocalProtocolError, PeerGone
 from rclib.tunnel.enrolment import EnrolmentFailedError, enrol
@@ -12,6 +13,7 @@ from rclib.wire.audit import AuditAction
 from rclib.wire.errors import DecodeError
 from rclib.wire.local import (
     MAX_FLOWS,
+    CheckConnection,
     EndSession,
     Enrol,
     Failed,
@@ -78,6 +80,7 @@ class LocalApi:
         self._journal = journal
         self._state_dir = state_dir
         self._uplink = uplink
+        self._check = ConnectionCheck(uplink, records)
 
     async def serve(self, connection: Connection) -> None:
         try:
@@ -109,6 +112,11 @@ class LocalApi:
             case ReadJournal(after):
                 lines = self._journal.lines_after(after, MAX_PAGE_BYTES)
                 return JournalPage(tuple(line.decode() for line in lines))
+            case CheckConnection():
+                own = self._daemon.link.enrolment
+                return await self._check.carry_out(
+                    request, own.server if own else None, is_on=self._daemon.is_on
+                )
             case SetAccess(AccessMode.OFF, by):
                 await self._daemon.turn_off(by)
             case SetAccess(mode, by, duration_s):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from rclib.tunnel.name_lookup import family_of
 
-if TYPE_CHECKING:
-    from rclib.tunnel.name_lookup import AddressBook
+
+class Lookup(Protocol):
+    """Whoever knows names: an address book, mostly."""
+
+    async def lookup(self, name: str) -> list[str]: ...
 
 
 class BookResolver(AbstractResolver):
     """An address book as aiohttp asks it."""
 
-    def __init__(self, book: AddressBook) -> None:
+    def __init__(self, book: Lookup) -> None:
         self._book = book
 
     async def resolve(

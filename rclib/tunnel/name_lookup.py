@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from aiohappyeyeballs import start_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 LOOKUP_S: Final = 3.0
 STAGGER_S: Final = 0.25  # RFC 8305, section 5
@@ -50,22 +50,35 @@ class AddressBook:
 
     async def lookup(self, name: str) -> list[str]:
         """The addresses to try; raises OSError if neither resolver nor memory knows one."""
+        if self.is_address(name):
+            return [name]
+        why, found = "", list[str]()
         try:
-            return [str(ipaddress.ip_address(name))]
-        except ValueError:
-            pass
-        why = f"no answer from the resolver for {name} within {LOOKUP_S:g} s"
-        found: Sequence[str] = ()
-        try:
-            found = await asyncio.wait_for(asyncio.shield(self._resolve(name)), LOOKUP_S)
-        except TimeoutError:
-            pass
+            found = await self.ask_resolver(name)
+        except TimeoutError as exc:
+            why = str(exc)
         except OSError as exc:
             why = f"{name} cannot be resolved: {exc.strerror or exc}"
         tries = self.order(name, found)
         if not tries:
             raise OSError(why)
         return tries
+
+    @staticmethod
+    def is_address(name: str) -> bool:
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    async def ask_resolver(self, name: str) -> list[str]:
+        """What the resolver says now; raises TimeoutError after LOOKUP_S, and OSError."""
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._resolve(name)), LOOKUP_S)
+        except TimeoutError:
+            why = f"no answer from the resolver for {name} within {LOOKUP_S:g} s"
+            raise TimeoutError(why) from None
 
     def _resolve(self, name: str) -> asyncio.Task[list[str]]:
         """Ask; whoever asks while nobody has answered yet waits for the same answer.

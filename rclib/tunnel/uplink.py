@@ -76,11 +76,16 @@ def check_proxy(proxy: str) -> None:
         raise ValueError("the proxy's login belongs to proxy_login, where no listing shows it")
 
 
+def is_out_of_date(error: Exception) -> bool:
+    """Whether it failed for a certificate that is not valid at this machine's time of day."""
+    fault = error.__cause__ if error.__cause__ is not None else error
+    return isinstance(fault, ssl.SSLCertVerificationError) and fault.verify_code in _NOT_VALID_NOW
+
+
 def why_unreachable(error: Exception) -> str:
     """Say what went wrong; where a certificate is not valid now, also what `now` means here."""
     said = str(error) or type(error).__name__
-    fault = error.__cause__ if error.__cause__ is not None else error
-    if isinstance(fault, ssl.SSLCertVerificationError) and fault.verify_code in _NOT_VALID_NOW:
+    if is_out_of_date(error):
         today = datetime.now(UTC)
         said += f"; this machine's clock says {today:%Y-%m-%d %H:%M} UTC: if that is wrong, set it"
     return said

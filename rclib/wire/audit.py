@@ -78,6 +78,7 @@ class AuditAction(StrEnum):
     PACKETS_REFUSED = "packets_refused"
     RULESET_MISMATCH = "ruleset_mismatch"
     AUDIT_HEAD_REFUSED = "audit_head_refused"
+    CONNECTION_CHECKED = "connection_checked"
     AMS_LOGIN_SUCCEEDED = "ams_login_succeeded"
     AMS_LOGIN_FAILED = "ams_login_failed"
     AMS_PASSWORD_CHANGED = "ams_password_changed"  # noqa: S105 - the name of an event

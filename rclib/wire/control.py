@@ -51,6 +51,8 @@ PING_S: Final = 25
 DEAD_S: Final = 45
 
 NetworkText = Annotated[str, msgspec.Meta(max_length=49)]
+SERVERS_PATH: Final = "/api/v1/servers"
+MAX_SERVERS: Final = 32
 Url = Annotated[str, msgspec.Meta(max_length=300)]
 Token = Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
 EnrolmentCode = Annotated[str, msgspec.Meta(min_length=8, max_length=80)]
@@ -153,6 +155,14 @@ class StunServer(Struct, frozen=True):
 
 
 StunServers = Annotated[tuple[StunServer, ...], msgspec.Meta(max_length=4)]
+
+
+class ServerList(Struct, frozen=True):
+    """GET SERVERS_PATH, for anyone: what a plant's firewall has to let out, and the time of day."""
+
+    now_ms: Milliseconds
+    relays: Annotated[tuple[Url, ...], msgspec.Meta(max_length=MAX_SERVERS)] = ()
+    stun: StunServers = ()
 
 
 class Technician(Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 
 from rclib.wire.access import MAX_ON_S, AccessMode
 from rclib.wire.codec import Struct, decode_json
-from rclib.wire.control import EnrolmentCode, Url
+from rclib.wire.control import MAX_SERVERS, EnrolmentCode, Url
 from rclib.wire.gate import DeviceFlow
 from rclib.wire.ids import ClientId, EndpointId, IdentityKey, SessionId
 from rclib.wire.session import (
@@ -31,6 +31,10 @@ Actor = Person
 """Who pressed, as the page knows them: its account and the browser's address."""
 MAX_FLOWS: Final = 16
 """Devices whose traffic one session's status tells."""
+CHECK_S: Final = 20
+CHECK_EVERY_S: Final = 10
+MAX_CHECKS: Final = 2 * (2 + MAX_SERVERS + 4) + 1
+"""A name and a way for each server there can be, the proxy's name, and the clock."""
 MIN_RELEASE_S: Final = 60
 MAX_RELEASE_S: Final = 7 * 24 * 3600
 
@@ -79,6 +83,18 @@ class Enrol(Struct, frozen=True, tag="enrol"):
     by: Actor
 
 
+class CheckConnection(Struct, frozen=True, tag="check_connection"):
+    """Find out what this gateway reaches; answered by a CheckReport within CHECK_S.
+
+    The one thing that sends packets while access is OFF, because a person at the plant wants it,
+    and it goes on record before the first of them. One at a time, with CHECK_EVERY_S in between.
+    """
+
+    by: Actor
+    server: Url | None = None
+    """Before enrolment: whose servers; an enrolled gateway asks its own."""
+
+
 class ReadJournal(Struct, frozen=True, tag="read_journal"):
     """The gateway's own signed record, oldest first; answered by a JournalPage."""
 
@@ -101,7 +117,17 @@ class RecordLogin(Struct, frozen=True, tag="record_login"):
     by: Actor
 
 
-Request = GetStatus | SetAccess | EndSession | Release | Refuse | Enrol | ReadJournal | RecordLogin
+Request = (
+    GetStatus
+    | SetAccess
+    | EndSession
+    | Release
+    | Refuse
+    | Enrol
+    | CheckConnection
+    | ReadJournal
+    | RecordLogin
+)
 
 
 class LinkState(StrEnum):
@@ -220,6 +246,71 @@ class JournalPage(Struct, frozen=True, tag="journal_page"):
     """As they stand on disk (`rclib.wire.journal`); none: there is nothing newer."""
 
 
+class CheckPart(StrEnum):
+    """What was tried."""
+
+    NAME = "name"
+    """The plant's DNS knows the host."""
+    CONTROL = "control"
+    """TCP and TLS to the control plane, and its answer."""
+    RELAY = "relay"
+    """TCP and TLS to a relay."""
+    STUN = "stun"
+    """UDP to a STUN server and back."""
+    CLOCK = "clock"
+    """The gateway's time of day beside the control plane's."""
+
+
+class CheckOutcome(StrEnum):
+    """What came of it."""
+
+    GOOD = "good"
+    SILENT = "silent"
+    """No answer in time: what a firewall that drops looks like."""
+    REFUSED = "refused"
+    """Turned down or cut off: by a firewall that says so, or by the server."""
+    UNREACHABLE = "unreachable"
+    """This machine has no way there: no cable, no address, no route."""
+    UNKNOWN = "unknown"
+    """DNS says that there is no such name."""
+    FOREIGN = "foreign"
+    """Somebody answers, and it is not this server: TLS is opened on the way, or it broke."""
+    OUT_OF_DATE = "out_of_date"
+    """The certificate is not valid at this machine's time of day."""
+    STRANGE = "strange"
+    """The right server, but not the right answer."""
+    PROXY = "proxy"
+    """The HTTP proxy refuses."""
+    OFF = "off"
+    """Of the clock: it is wrong."""
+    SKIPPED = "skipped"
+    """It needs what failed before it."""
+
+
+class Check(Struct, frozen=True):
+    """One thing tried, with its outcome."""
+
+    part: CheckPart
+    host: str
+    port: int
+    """0: it has none."""
+    outcome: CheckOutcome
+    detail: Text = ""
+    """In the words of whoever noticed; for STUN, how the internet sees this gateway."""
+    offset_s: float | None = None
+    """How far this gateway's clock is ahead of the control plane's, where that is known."""
+
+
+class CheckReport(Struct, frozen=True, tag="check_report"):
+    """Answer to CheckConnection."""
+
+    server: Url
+    at_ms: Milliseconds
+    checks: Annotated[tuple[Check, ...], msgspec.Meta(max_length=MAX_CHECKS)]
+    proxy: str = ""
+    """HOST:PORT of the HTTP proxy that stands for control plane and relays; empty: none."""
+
+
 class RequestError(StrEnum):
     """Why a request was not carried out."""
 
@@ -229,6 +320,8 @@ class RequestError(StrEnum):
     STORAGE = "storage"
     ENROL_FAILED = "enrol_failed"
     ALREADY_ENROLLED = "already_enrolled"
+    NOT_ENROLLED = "not_enrolled"
+    TOO_SOON = "too_soon"
     INTERNAL = "internal"
 
 
@@ -239,7 +332,7 @@ class Failed(Struct, frozen=True, tag="failed"):
     detail: Text
 
 
-Response = Status | JournalPage | Failed
+Response = Status | JournalPage | CheckReport | Failed
 
 _request_decoder: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
 _response_decoder: Final[msgspec.json.Decoder[Response]] = msgspec.json.Decoder(Response)

@@ -25,6 +25,8 @@ from rclib.wire.access import AccessMode
 from rclib.wire.gate import DeviceFlow
 from rclib.wire.ids import DeviceId, SessionId
 from rclib.wire.local import (
+    CheckConnection,
+    CheckReport,
     EndSession,
     Failed,
     GateState,
@@ -35,6 +37,7 @@ from rclib.wire.local import (
     Release,
     Request,
     RequestError,
+    Response,
     SessionStatus,
     SetAccess,
     Status,
@@ -100,6 +103,7 @@ class StandInRcd:
     asked: list[Request] = field(default_factory=list)
     fault: str = ""
     journal: list[str] = field(default_factory=list)
+    report: CheckReport | Failed | None = None
     is_deaf: bool = False
     """Confirms everything and does nothing."""
 
@@ -109,7 +113,9 @@ class StandInRcd:
             self.asked.append(request)
             await connection.send(encode(self._answer(request)))
 
-    def _answer(self, request: Request) -> Status | JournalPage | Failed:
+    def _answer(self, request: Request) -> Response:
+        if isinstance(request, CheckConnection) and self.report is not None:
+            return self.report
         if isinstance(request, ReadJournal):
             return JournalPage(tuple(self.journal[request.after : request.after + 2]))
         if self.fault and isinstance(request, SetAccess | EndSession):

@@ -10,6 +10,7 @@ from playwright.async_api import expect
 from rclib.wire.access import AccessMode
 from rclib.wire.local import LinkState, Release, SetAccess
 from tests.ams.conftest import PASSWORD, a_session, off, on
+from tests.ams.test_check_pages import REPORT
 from tests.ams.test_history_pages import keep
 from tests.ams.test_release_pages import GATEWAY, waiting
 from tests.browser import DESK, PHONE, Tab, open_tab, why_no_browser
@@ -129,6 +130,23 @@ async def test_the_history_can_be_read_on_a_phone(
         await tab.page.get_by_role("link", name="Verlauf").click()
         await tab.page.wait_for_selector(".events")
         await check(tab, "ams-history-phone-de")
+        assert tab.complaints == []
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_the_connection_is_checked_on_a_phone(
+    running_rcd: StandInRcd, visitor: Visitor, *, script: bool
+) -> None:
+    running_rcd.report = REPORT
+    async with open_tab(size=PHONE, language="de", script=script) as tab:
+        await set_password(tab, visitor.url, "de")
+        await tab.page.get_by_role("link", name="Verbindung prüfen").click()
+        await tab.page.fill("#server", REPORT.server)
+        await tab.page.get_by_role("button", name="Jetzt prüfen").click()
+        await tab.page.wait_for_selector(".checks")
+        assert await tab.page.locator(".checks .problem").count() == 2
+        if script:  # axe is one
+            await check(tab, "ams-check-phone-de")
         assert tab.complaints == []
 
 

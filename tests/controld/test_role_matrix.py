@@ -74,6 +74,7 @@ ANYONE = {
     "POST /login/passkey",
     "POST /login/passkey/options",
     "GET /openapi.json",
+    "GET /servers",
 }
 SIGNED_IN = {
     "POST /password",
