@@ -25,6 +25,7 @@ from rcc.session import (
 )
 from rclib.runtime.clock import boottime
 from rclib.tunnel.gate_client import GateClient, GateRefused, GateUnavailable
+from rclib.wire.check_phrase import check_phrase
 from rclib.wire.client import ClientState, ClientStatus
 from rclib.wire.control import (
     Body,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from rclib.tunnel.pins import Pins
     from rclib.tunnel.uplink import Uplink
     from rclib.wire.control import RelayLeg
+    from rclib.wire.ids import IdentityKey
 
 MEASURE_S: Final = 0.2
 """Also how soon the first handshake is noticed."""
@@ -96,6 +98,7 @@ class Client:
         self._end: TechnicianTunnel | None = None
         self._dialling: asyncio.Task[tuple[TechnicianTunnel, int]] | None = None
         self._interface = ""
+        self._phrase: tuple[str, ...] = ()
         self._tasks: asyncio.TaskGroup | None = None
         self._clock_moved = asyncio.Event()
 
@@ -152,6 +155,7 @@ class Client:
             end_reason=core.end_reason,
             refusal=core.refusal,
             detail=core.detail,
+            check_phrase=self._phrase if core.state is ClientState.WAITING_FOR_PLANT else (),
         )
 
     # Events of the control link.
@@ -182,6 +186,8 @@ class Client:
                 self._do(self.core.relays_named(body))
             case ReleasePending():
                 self._do(self.core.release_pending(body, boottime()))
+                if self._tasks is not None and self.core.asked is not None:
+                    self._tasks.create_task(self._find_words(self.core.asked))
             case LeaseRenewal():
                 self._do(self.core.lease_renewed(body, sent_ms, boottime()))
             case SessionRefusal():
@@ -221,6 +227,11 @@ class Client:
                 case Finish():
                     self.finished.set()
         self._clock_moved.set()
+        self.changed()
+
+    async def _find_words(self, gateway: IdentityKey) -> None:
+        # Slow by intent, and other sessions of this process have packets to carry.
+        self._phrase = await asyncio.to_thread(check_phrase, self._identity.public, gateway)
         self.changed()
 
     async def _prepare(self, gate: GateClient) -> None:

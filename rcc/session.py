@@ -100,6 +100,8 @@ class TechnicianSession:
         self.path = PathKind.CONNECTING
         self.grant: SessionGrant | None = None
         self.connected_at: float | None = None
+        self.asked: IdentityKey | None = None
+        """The identity of the gateway whose people are asked for a release."""
         self.reach: tuple[str, ...] = ()
         """Under which address each target is reached from here; see `gate.TunnelCounters`."""
         self.received_bytes = 0
@@ -123,6 +125,7 @@ class TechnicianSession:
         if body.session == self.session and self.state is ClientState.WAITING_FOR_PLANT:
             self._state_until = now + body.wait_s + REDEEM_LIMIT_S
             self.detail = "the plant has to release this session on its page"
+            self.asked = body.identity_key
         return []
 
     def relays_named(self, body: SessionRelays) -> list[Command]:
@@ -151,6 +154,11 @@ class TechnicianSession:
                 RefusalReason.IDENTITY_CHANGED,
                 f"{grant.gateway_name} has another identity than before; compare the fingerprint "
                 "on its page with the one you know before you trust it",
+            )
+        if self.asked not in (None, peer.identity_key):
+            return self._refuse(
+                RefusalReason.IDENTITY_CHANGED,
+                "the answer is of another gateway than the six words were",
             )
         signed = answer_key_statement(self.session, peer.tunnel_key, own_identity, self._tunnel_key)
         if not is_signed_by(peer.identity_key, signed, peer.signature):

@@ -35,7 +35,9 @@ def _sentence(status: ClientStatus) -> str:
         case ClientState.REDEEMING:
             return f"making a key for this session{detail}"
         case ClientState.WAITING_FOR_PLANT:
-            return f"waiting for the plant's gateway{detail}"
+            words = " ".join(status.check_phrase)
+            compare = f"; on the phone, read out these six words: {words}" if words else ""
+            return f"waiting for the plant's gateway{detail}{compare}"
         case ClientState.OPENING:
             return f"{status.gateway} has answered; opening the tunnel"
         case ClientState.CONNECTING:

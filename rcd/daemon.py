@@ -31,7 +31,7 @@ from rcd.offers import Offers
 from rcd.plant_link import PlantLink
 from rcd.releases import Releases
 from rcd.sessions import Sessions
-from rcd.statements import signed_answer, signed_release
+from rcd.statements import gateway_state, signed_answer, signed_release
 from rcd.tunnels import Tunnels
 from rcd.wires import KeySwitch, Lamp
 from rclib.runtime.clock import boottime, wall_ms
@@ -42,7 +42,6 @@ from rclib.wire.control import (
     AuditBatch,
     AuditHead,
     Body,
-    GatewayState,
     LeaseRenewal,
     LinkWelcome,
     PathSignal,
@@ -99,6 +98,7 @@ class Daemon:
         )
         self.flow_record = FlowRecord()
         self.releases = Releases(
+            identity.public,
             required=config.release_required,
             wait_s=config.release_wait_s,
             max_waiting=config.max_sessions,
@@ -339,11 +339,7 @@ class Daemon:
 
     def _tell_state(self) -> None:
         if self.link.is_up:
-            state = self.access.state
-            offers = [s.offer for s in self.sessions.open]
-            offers += [waiting.offer for waiting in self.releases.waiting]
-            known = tuple(offer.session for offer in offers)
-            self.link.tell(GatewayState(state.mode, state.until_ms, (), known))
+            self.link.tell(gateway_state(self.access.state, self.sessions, self.releases))
 
     def _sync_link(self) -> None:
         if self.is_on:

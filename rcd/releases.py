@@ -23,7 +23,7 @@ from rclib.wire.session import RefusalReason
 
 if TYPE_CHECKING:
     from rclib.wire.control import SessionOffer
-    from rclib.wire.ids import SessionId
+    from rclib.wire.ids import IdentityKey, SessionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,10 @@ class Released:
 class Releases:
     """Everything that waits on one gateway."""
 
-    def __init__(self, *, required: bool, wait_s: int, max_waiting: int) -> None:
+    def __init__(
+        self, own_key: IdentityKey, *, required: bool, wait_s: int, max_waiting: int
+    ) -> None:
+        self._own_key = own_key
         self.is_required = required
         self._wait_s = wait_s
         self._max_waiting = max_waiting
@@ -102,7 +105,7 @@ class Releases:
         self._waiting[offer.session] = waiting
         user = offer.technician.user
         return [
-            Tell(ReleasePending(offer.session, max(1, int(wait_s)))),
+            Tell(ReleasePending(offer.session, max(1, int(wait_s)), self._own_key)),
             Record(AuditAction.RELEASE_REQUESTED, offer.session, user, waiting.record()),
         ]
 

@@ -55,17 +55,27 @@ class ApiClient:
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
         return self._call("POST", path, body)
 
+    def put(self, path: str, body: dict[str, Any], revision: int) -> Any:  # noqa: ANN401 - JSON
+        """Change what still has this revision."""
+        return self._call("PUT", path, body, {"If-Match": f'"{revision}"'})
+
     def delete(self, path: str) -> Any:  # noqa: ANN401 - JSON
         return self._call("DELETE", path, None)
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:  # noqa: ANN401
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        further: dict[str, str] | None = None,
+    ) -> Any:  # noqa: ANN401 - JSON
         context = ssl.create_default_context(cafile=str(self._ca))
         raw = socket.create_connection(("127.0.0.1", self._port), TIMEOUT_S)
         connection = http.client.HTTPConnection(self._host, timeout=TIMEOUT_S)
         try:
             # The doorway's address is not the server's; the certificate is checked for its name.
             connection.sock = context.wrap_socket(raw, server_hostname=self._host)
-            headers = {"Content-Type": "application/json"}
+            headers = {"Content-Type": "application/json", **(further or {})}
             if self._token:
                 headers["Authorization"] = f"Bearer {self._token}"
             data = None if body is None else json.dumps(body)

@@ -6,6 +6,7 @@ Used by the end-to-end tests, the demo and the benchmarks: what they tell about 
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -131,9 +132,21 @@ class Suite:
         gateway.run(["mkdir", "-p", run / "rcd", run / "rcd-gate"], check=True)
         self.start_gate(name)
         self.start_rcd(name, settings)
+        self.start_ams(name)
+
+    def start_ams(self, name: str = "gateway") -> None:
+        gateway = self.bed.host(name)
         ams = AMS_TOML.format(port=AMS_PORT, state=self.bed.directory / f"{name}-ams")
         self._start(gateway, "ams", "--config", str(self._config(f"{name}-ams", ams)))
         gateway.wait_port(AMS_PORT, START_S)
+
+    def renew_gateway(self, name: str = "gateway") -> None:
+        """As delivered once more: rcd and ams start without anything they had kept."""
+        for program in ("ams", "rcd"):
+            self.processes[f"{name}:{program}"].stop()
+            shutil.rmtree(self.bed.directory / f"{name}-{program}")
+        self.start_rcd(name)
+        self.start_ams(name)
 
     def start_gate(self, name: str = "gateway") -> None:
         gateway = self.bed.host(name)

@@ -15,13 +15,17 @@ from playwright.async_api import async_playwright
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Page
+    from playwright.async_api import Browser, Page
 
 PHONE: Final = {"width": 360, "height": 740}
 DESK: Final = {"width": 1920, "height": 1080}
 SCREENS: Final = os.environ.get("REMOTECONNECT_SCREENS", "")
 """Where `make screens` wants its pictures; empty: none are taken."""
 _SERIOUS: Final = frozenset({"serious", "critical"})
+# The console tells most of them; this tells all, where scripts run.
+_TELL_VIOLATIONS: Final = (
+    "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective))"
+)
 # Without these, Chromium asks hosts of its maker at every start.
 _ARGUMENTS: Final = (
     "--no-sandbox",
@@ -40,6 +44,20 @@ class Tab:
 
     page: Page
     complaints: list[str] = field(default_factory=list)
+
+    async def stranger(
+        self,
+        *,
+        size: dict[str, int] = DESK,
+        language: str = "en",
+        script: bool = True,
+        dark: bool = False,
+    ) -> Tab:
+        """Somebody else's tab, who shares the browser and nothing in it."""
+        browser = self.page.context.browser
+        if browser is None:
+            raise AssertionError("a tab opened by `open_tab` has a browser")
+        return await _open(browser, size=size, language=language, script=script, dark=dark)
 
     async def serious_findings(self) -> list[str]:
         """What axe-core calls serious or critical (WCAG 2.1 A and AA)."""
@@ -79,21 +97,28 @@ async def open_tab(
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=list(_ARGUMENTS)
         )
-        context = await browser.new_context(
-            viewport={"width": size["width"], "height": size["height"]},
-            locale=language,
-            java_script_enabled=script,
-            color_scheme="dark" if dark else "light",
-            ignore_https_errors=True,
-        )
-        page = await context.new_page()
-        tab = Tab(page)
-        page.on("pageerror", lambda error: tab.complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda said: tab.complaints.append(said.text) if said.type == "error" else None,
-        )
         try:
-            yield tab
+            yield await _open(browser, size=size, language=language, script=script, dark=dark)
         finally:
             await browser.close()
+
+
+async def _open(
+    browser: Browser, *, size: dict[str, int], language: str, script: bool, dark: bool
+) -> Tab:
+    context = await browser.new_context(
+        viewport={"width": size["width"], "height": size["height"]},
+        locale=language,
+        java_script_enabled=script,
+        color_scheme="dark" if dark else "light",
+        ignore_https_errors=True,
+    )
+    await context.add_init_script(_TELL_VIOLATIONS)
+    page = await context.new_page()
+    tab = Tab(page)
+    page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda said: tab.complaints.append(said.text) if said.type == "error" else None,
+    )
+    return tab

@@ -90,6 +90,8 @@ class ClientStatus(Struct, frozen=True, tag="client_status"):
     end_reason: EndReason | None = None
     refusal: RefusalReason | None = None
     detail: str = ""
+    check_phrase: tuple[str, ...] = ()
+    """While the plant decides: its page shows these words too, and people compare them."""
 
 
 class ClientDone(Struct, frozen=True, tag="client_done"):

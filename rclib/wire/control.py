@@ -230,6 +230,9 @@ class ReleasePending(Struct, frozen=True, tag="release_pending"):
 
     session: SessionId
     wait_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+    identity_key: IdentityKey
+    """The gateway's; with the technician's own it gives the check phrase, and the grant is bound to
+    it."""
 
 
 class SessionRelease(Struct, frozen=True, tag="session_release"):

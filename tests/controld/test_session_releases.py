@@ -197,8 +197,9 @@ class TestPlantRelease:
         await set_policy(rig, release="plant_release")
         await rig.client.put_body(rig.redeem(await rig.ticket()))
         offer = await rig.gateway.expect(SessionOffer)
-        await rig.gateway.say(ReleasePending(rig.session, 300))
-        assert await rig.client.expect(ReleasePending) == ReleasePending(rig.session, 300)
+        pending = ReleasePending(rig.session, 300, rig.gateway.public)
+        await rig.gateway.say(pending)
+        assert await rig.client.expect(ReleasePending) == pending
         return rig, offer
 
     def release(self, rig: Rig, offer: SessionOffer, **changes: Any) -> SessionRelease:  # noqa: ANN401
@@ -272,7 +273,7 @@ class TestPlantRelease:
         await rig.client.put_body(rig.redeem(await rig.ticket()))
         offer = await rig.gateway.expect(SessionOffer)
         assert not offer.needs_release
-        await rig.gateway.say(ReleasePending(rig.session, 300))
+        await rig.gateway.say(ReleasePending(rig.session, 300, rig.gateway.public))
         await rig.client.expect(ReleasePending)
         await rig.gateway.put_body(rig.answer(offer))
         assert (await rig.client.expect(SessionRefusal)).reason is RefusalReason.NOT_RELEASED

@@ -28,7 +28,10 @@ pytestmark = [pytest.mark.netns, pytest.mark.timeout(180)]
 TO_THE_CLOUD: Final = "oifname wan0 ip daddr 203.0.113.0/24"
 FIREWALL: Final = """
 table inet plant_it {{
-  chain forward {{ type filter hook forward priority -10; {rule} }}
+  chain forward {{
+    type filter hook forward priority -10
+    {rule}
+  }}
 }}
 """
 RIGHT_ANSWERS: Final = 11

@@ -23,6 +23,7 @@ from rclib.wire.control import (
     LeaseRenewal,
     Peer,
     RelayLeg,
+    ReleasePending,
     SessionEnd,
     SessionGrant,
     SessionRefusal,
@@ -177,3 +178,16 @@ def test_a_renewal_for_another_session_is_ignored() -> None:
     other = SessionId("ses_" + "b" * 16)
     assert core.lease_renewed(LeaseRenewal(other, SENT_MS + 10**9, ()), SENT_MS, NOW) == []
     assert core.deadline() == before
+
+
+def test_a_release_by_hand_binds_the_grant_to_the_identity_that_was_compared() -> None:
+    other = IdentityKey(b"o" * 32)
+    for asked, is_taken in ((GATEWAY_KEY, True), (other, False)):
+        core = waiting()
+        core.release_pending(ReleasePending(SESSION, 300, asked), NOW)
+        assert core.asked == asked
+        commands = receive(core, grant(), pinned=False)
+        assert any(isinstance(each, OpenTunnel) for each in commands) is is_taken
+        assert any(isinstance(each, PinGateway) for each in commands) is is_taken
+        if not is_taken:
+            assert core.refusal is RefusalReason.IDENTITY_CHANGED

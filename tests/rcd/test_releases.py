@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rcd.commands import Command
 
 WAIT_S = 300
+OWN_KEY = IdentityKey(b"o" * 32)
 BY = "shift lead @ 192.168.1.20"
 
 
@@ -41,7 +42,9 @@ class Plant:
     def __init__(self, directory: Path, *, required: bool = True, max_sessions: int = 4) -> None:
         self.on = True
         self.sessions = Sessions(max_sessions=max_sessions, technician_grace_s=120)
-        self.releases = Releases(required=required, wait_s=WAIT_S, max_waiting=max_sessions)
+        self.releases = Releases(
+            OWN_KEY, required=required, wait_s=WAIT_S, max_waiting=max_sessions
+        )
         self.pins = Pins(directory / "pins.json")
         self.spool = AuditSpool(directory / "audit.spool")
         journal = Journal(directory, load_or_make_identity(directory))
@@ -70,7 +73,7 @@ def opens(commands: list[Command] | None) -> bool:
 def test_an_offer_waits_and_nothing_is_opened_or_pinned(plant: Plant) -> None:
     commands = plant.offers.consider(offer(), SENT_MS, NOW)
     assert not opens(commands)
-    assert Tell(ReleasePending(session_id(), WAIT_S)) in commands
+    assert Tell(ReleasePending(session_id(), WAIT_S, OWN_KEY)) in commands
     (waiting,) = plant.releases.waiting
     assert waiting.offer == offer()
     assert not waiting.is_known

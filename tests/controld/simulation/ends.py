@@ -243,7 +243,7 @@ class SimGateway(End):
         if not is_signed_by(offer.peer.identity_key, statement, offer.peer.signature):
             self.violations.append(f"{offer.session}: an offer nobody signed")
         if offer.needs_release or self.chance.happens(0.1):
-            self.say(ReleasePending(offer.session, 60))
+            self.say(ReleasePending(offer.session, 60, self.identity.public))
             await self.chance.pause(30)
             if self.chance.happens(0.3):
                 self.say(SessionRefusal(offer.session, RefusalReason.NOT_RELEASED))

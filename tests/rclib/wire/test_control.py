@@ -25,6 +25,7 @@ from rclib.wire.control import (
     LinkRefusal,
     LinkRefused,
     Message,
+    ServerList,
     decode_link,
     encode_link,
     remaining_s,
@@ -35,7 +36,7 @@ from rclib.wire.session import Milliseconds
 
 BODIES: Final = typing.get_args(Body)
 FRAMES: Final = typing.get_args(LinkFrame)
-ENROLMENT: Final = (EnrolRequest, EnrolResponse)
+ENROLMENT: Final = (EnrolRequest, EnrolResponse, ServerList)
 MESSAGE_ID: Final = MessageId("msg_" + "a" * 16)
 SHORT: Final = 12
 """How much longer than they must be texts are drawn; bounds have a test of their own."""
