@@ -62,6 +62,8 @@ class Suite:
         self.data = bed.directory / "controld"
         self.ca = self.data / "tls" / "ca.pem"
         self.processes: dict[str, Process] = {}
+        self.control_door = 0
+        """Port of this machine that leads to controld."""
         self.clocks: dict[str, WallClock] = {}
         """Wall clocks of programs that have one of their own, by the same names."""
 
@@ -97,8 +99,8 @@ class Suite:
         self.start_stund()
         for port in (CONTROL_PORT, *(port for _, port in RELAYS.values())):
             cloud.wait_port(port, START_S)
-        door = self.bed.doorway(Role.CLOUD, CONTROL_PORT)
-        api = ApiClient(door, CONTROL_HOST, self.ca)
+        self.control_door = self.bed.doorway(Role.CLOUD, CONTROL_PORT)
+        api = ApiClient(self.control_door, CONTROL_HOST, self.ca)
         api.first_login("ada", found[1], "correct horse battery 1")
         return api
 

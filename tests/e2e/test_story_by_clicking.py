@@ -17,8 +17,7 @@ from rclib.pages.language import Language
 from testbed.bed import Testbed
 from testbed.requirements import why_not
 from testbed.story import AMS_PASSWORD, PLC, Story
-from testbed.suite import AMS_PORT, CONTROL_HOST, CONTROL_PORT
-from testbed.topology import Role
+from testbed.suite import AMS_PORT, CONTROL_HOST
 from testbed.waiting import until
 from tests.browser import DESK, PHONE, Tab, open_tab, why_no_browser
 
@@ -67,7 +66,7 @@ def built() -> Iterator[Stage]:
         story.enrol_technician()
         lan = str(bed.host("gateway").addresses_on("lan0")[0].ip)
         ams = bed.doorway("gateway", AMS_PORT, lan)
-        portal = bed.doorway(Role.CLOUD, CONTROL_PORT)
+        portal = story.suite.control_door
         yield Stage(story, f"http://127.0.0.1:{ams}", f"https://localhost:{portal}")
 
 
@@ -202,7 +201,8 @@ class Telling:
         await page.get_by_role("link", name=self._ams("end_of", who="tina")).click()
         await self._press(self._plant, self._ams("yes_end"))
         await expect(page.locator(".notice.good")).to_have_text(self._ams("done_end"))
-        assert self._story.client.wait(15) == 1
+        assert self._story.client.wait(15) == 0
+        assert "ended (plant_killed)" in self._story.client.out.read_text()
         await self._press(self._plant, self._ams("turn_off"))
         await page.wait_for_selector(".state.off")
 
