@@ -25,10 +25,12 @@ from controld.initialise import CONFIG_NAME, Wanted, initialise, issue_certifica
 from controld.passwords import Passwords
 from controld.records import Actor, Entry
 from controld.store_offline import write_offline
+from controld.store_url import PostgresServer, parse_database
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.config import load_config
 from rclib.runtime.errors import OperatorError
 from rclib.runtime.net import parse_endpoint
+from rclib.runtime.secret import read_secret
 from rclib.runtime.supervisor import EXIT_OK, tell_operator
 from rclib.wire.audit import AuditAction
 
@@ -62,6 +64,8 @@ def _init(arguments: argparse.Namespace) -> int:
         stun=tuple(arguments.stun),
         organisation=arguments.organisation,
         admin=arguments.admin,
+        database=_server(arguments),
+        database_password=arguments.database_password,
     )
     password = initialise(wanted, wall_ms())
     directory = arguments.directory
@@ -118,6 +122,21 @@ def _database(config: Path) -> Database:
     return load_config(ControldConfig, config).database_in(config.parent)
 
 
+def _server(arguments: argparse.Namespace) -> PostgresServer | None:
+    """What --database names; raises OperatorError."""
+    if arguments.database is None:
+        return None
+    file = arguments.database_password
+    try:
+        password = read_secret(str(file.absolute()), base=None) if file is not None else None
+        server = parse_database(arguments.database, password, Path())
+    except ValueError as exc:
+        raise OperatorError(f"--database: {exc}") from None
+    if not isinstance(server, PostgresServer):
+        raise OperatorError("--database: postgresql://USER@HOST/NAME")
+    return server
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="controld")
     commands = parser.add_subparsers(required=True)
@@ -135,6 +154,12 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--stun", action="append", default=[], metavar="HOST:PORT")
     init.add_argument("--organisation", default="default", metavar="NAME")
     init.add_argument("--admin", default="admin", metavar="NAME")
+    init.add_argument(
+        "--database", metavar="URL", help="postgresql://USER@HOST/NAME; a file if not given"
+    )
+    init.add_argument(
+        "--database-password", type=Path, metavar="FILE", help="the file that holds its password"
+    )
     init.set_defaults(command=_init)
 
     certificate = commands.add_parser("certificate", help="issue one for a relay from our CA")

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from controld import cli
+from controld import cli, store_users
 from controld.config import ControldConfig
+from controld.store_offline import read_offline
 from rclib.runtime.config import load_config
 from rclib.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from testbed.postgres import Postgres
 
 
 def run(*arguments: object) -> int:
@@ -59,6 +62,26 @@ class TestInit:
         password = line.split()[-1].encode()
         for file in (tmp_path / "new").rglob("*"):
             assert not file.is_file() or password not in file.read_bytes()
+
+    def test_a_database_server_is_filled_and_named(
+        self, postgres: Postgres, tmp_path: Path
+    ) -> None:
+        url = postgres.new_database().url.set(drivername="postgresql").render_as_string()
+        new = tmp_path / "new"
+        assert run("init", new, "--host", "localhost", "--database", url) == 0
+        config = load_config(ControldConfig, new / "controld.toml")
+        admin = read_offline(
+            config.database_in(new), lambda tx: store_users.find_user_by_name(tx, "admin")
+        )
+        assert admin is not None
+        assert not (new / "controld.db").exists()
+
+    @pytest.mark.parametrize("url", ["mysql://a@b/c", "a file", "postgresql://a:secret@b/c"])
+    def test_what_is_no_database_server_is_refused(
+        self, tmp_path: Path, url: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run("init", tmp_path / "new", "--host", "localhost", "--database", url) == 2
+        assert "--database" in capsys.readouterr().err
 
 
 class TestCertificate:
