@@ -36,7 +36,7 @@ class Admissions:
                 "this is the public half; controld signs with the private one (token-key.pem)",
                 key="token_key",
             )
-        self._key_id = key_id_of(self._key)
+        self.key_id = key_id_of(self._key)
         self._relays = tuple(relays)
         self.stun = stun
         """What both ends of a session are told to ask for their own addresses."""
@@ -63,7 +63,7 @@ class Admissions:
                         exp=until_ms // 1000,
                     ),
                     self._key,
-                    self._key_id,
+                    self.key_id,
                 ),
             )
             for relay in self._relays
@@ -77,4 +77,4 @@ class Admissions:
 
     def revocation(self, session: SessionId, relay: RelayId, now_s: int, until_s: int) -> str:
         """Sign that a session is over at one relay. Times are UTC seconds."""
-        return mint(Revocation(session, relay, now_s, until_s), self._key, self._key_id)
+        return mint(Revocation(session, relay, now_s, until_s), self._key, self.key_id)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from controld.store import Tx
     from controld.store_attempts import Attempt
 
+ENROLLED_ANEW: Final = "this endpoint was enrolled anew"
+
 
 async def enrol(call: Call) -> EnrolResponse:
     """The one-time code decides who the asking end is from now on."""
@@ -35,15 +37,19 @@ async def enrol(call: Call) -> EnrolResponse:
             "the request is not signed by the key it wants enrolled, over exactly this code",
         )
     services = call.services
-    response = await services.store.write(
-        lambda tx: enrolment.redeem(
-            tx, request, services.config.host, call.actor.source, call.now_ms
-        )
-    )
+
+    def work(tx: Tx) -> EnrolResponse | None:
+        host, source = services.config.host, call.actor.source
+        redeemed = enrolment.redeem(tx, request, host, source, call.now_ms)
+        if redeemed is not None:
+            # A link of the identity that this enrolment replaced must not live on.
+            services.fleet.shut(tx, redeemed.endpoint, ENROLLED_ANEW)
+        return redeemed
+
+    response = await services.store.write(work)
     if response is None:
         raise enrolment.refused()
-    # A link of the identity that this enrolment replaced must not live on.
-    services.hub.close(response.endpoint, LinkRefusal.UNKNOWN, "this endpoint was enrolled anew")
+    services.hub.close(response.endpoint, LinkRefusal.UNKNOWN, ENROLLED_ANEW)
     return response
 
 

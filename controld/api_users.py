@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from controld import sessions, store_audit, store_endpoints, store_users
 from controld.api import Call, Route
@@ -21,6 +21,8 @@ from rclib.wire.session import EndReason
 if TYPE_CHECKING:
     from controld.records import Client, Session
     from controld.store import Tx
+
+SHUT: Final = "this user is disabled"
 
 
 async def list_users(call: Call) -> UserList:
@@ -71,13 +73,15 @@ async def disable_user(call: Call) -> None:
             for session in open_sessions_of_user(tx, target)
         ]
         clients = list(store_endpoints.list_clients(tx, target))
+        for client in clients:
+            services.fleet.shut(tx, EndpointId(client.id), SHUT)
         return [session for session in ended if session is not None], clients
 
     ended, clients = await services.store.write(work)
     for session in ended:
         services.coordinator.tell_end(session)
     for client in clients:
-        services.hub.close(EndpointId(client.id), LinkRefusal.UNKNOWN, "this user is disabled")
+        services.hub.close(EndpointId(client.id), LinkRefusal.UNKNOWN, SHUT)
 
 
 ROUTES = (

@@ -23,7 +23,7 @@ from rclib.runtime.backoff import FullJitter
 from rclib.runtime.logs import RateLimitedLogger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from controld.audit_chain import Record
@@ -75,10 +75,21 @@ async def send(
 
 
 class Forwarder:
-    """Sends every row of the record, from where it was left before a restart."""
+    """Sends every row of the record, from where it was left before a restart.
 
-    def __init__(self, store: Store, target: Target, host: str, log: Logger) -> None:
+    Of several controlds on one database, while it is this one's duty.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        target: Target,
+        host: str,
+        log: Logger,
+        is_mine: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._store = store
+        self._is_mine = is_mine
         self._target = target
         self._host = host
         self._log = RateLimitedLogger(log)
@@ -87,6 +98,9 @@ class Forwarder:
         """Forward for ever; nothing of controld waits for it."""
         backoff = FullJitter(1.0, 60.0)
         while True:
+            if not self._is_mine():
+                await asyncio.sleep(LOOK_S)
+                continue
             try:
                 writer = await self._target.connect()
                 try:
@@ -103,7 +117,9 @@ class Forwarder:
 
     async def _forward(self, writer: asyncio.StreamWriter) -> None:
         sent = max(0, await self._store.read(self._position) - AGAIN)
-        while not writer.transport.is_closing():
+        while self._is_mine():
+            if writer.transport.is_closing():
+                raise ConnectionResetError("the syslog server closed the connection")
             after = sent
             rows = await self._store.read(
                 lambda tx: store_audit.select_rows(tx, store_audit.Wanted(), after, PORTION)  # noqa: B023 -- read at once
@@ -114,7 +130,6 @@ class Forwarder:
             await send(writer, rows, self._host)
             sent = rows[-1][0].seq
             await self._store.write(lambda tx: self._move(tx, sent))  # noqa: B023 -- run at once
-        raise ConnectionResetError("the syslog server closed the connection")
 
     def _position(self, tx: Tx) -> int:
         query = select(audit_forwards.c.seq).where(audit_forwards.c.target == str(self._target))

@@ -6,7 +6,7 @@ nothing. In the order of a session's life: ticket, answer, progress, renewal, en
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from controld import session_messages, session_releases, sessions, store_audit
 from controld.errors import NotFoundError
@@ -46,11 +46,14 @@ if TYPE_CHECKING:
     from controld.admissions import Admissions
     from controld.audit_notary import Notary
     from controld.config import TimesConfig
-    from controld.link_hub import Hub
+    from controld.fleet import Fleet
     from controld.records import LinkIdentity
     from controld.store import Store, Tx
     from rclib.wire.control import Body
     from rclib.wire.ids import SessionId
+
+
+T = TypeVar("T")
 
 
 class LinkProtocolError(Exception):
@@ -63,7 +66,7 @@ class Coordinator:
     def __init__(
         self,
         store: Store,
-        hub: Hub,
+        fleet: Fleet,
         admissions: Admissions,
         times: TimesConfig,
         now_ms: Callable[[], int],
@@ -72,7 +75,8 @@ class Coordinator:
     ) -> None:
         self._notary = notary
         self._store = store
-        self._hub = hub
+        self._fleet = fleet
+        self._hub = fleet.hub
         self._admissions = admissions
         self._times = times
         self._now_ms = now_ms
@@ -82,7 +86,7 @@ class Coordinator:
     async def handle(self, sender: LinkIdentity, body: Body) -> None:
         """Do what a message asks for; returning means it may be acknowledged.
 
-        Raises LinkProtocolError, StoreUnavailableError.
+        Raises LinkProtocolError, SupersededError, StoreUnavailableError.
         """
         is_gateway = sender.user is None
         match body:
@@ -116,13 +120,15 @@ class Coordinator:
 
     # Steps that people and time cause.
 
-    async def renew(self, session: SessionId) -> None:
+    async def renew(self, session: Session) -> None:
         """Extend an active session's lease at both ends, with fresh admissions."""
         now_ms = self._now_ms()
 
         def work(tx: Tx) -> Ends | None:
-            found = get_session(tx, session)
-            if found.state is not SessionState.ACTIVE:
+            found = get_session(tx, session.id)
+            # Another controld on the same database may have been first.
+            is_as_seen = found.lease_until_ms == session.lease_until_ms
+            if found.state is not SessionState.ACTIVE or not is_as_seen:
                 return None
             return read_ends(tx, sessions.renew(tx, found, self._times, now_ms))
 
@@ -133,12 +139,24 @@ class Coordinator:
             message = session_messages.renewal(ends, side, self._admissions, now_ms)
             self._hub.send(endpoint, message)
 
-    async def end(self, session: SessionId, reason: EndReason, actor: Actor) -> None:
-        """End a session and tell its ends; one that has ended stays as it is."""
+    async def end(
+        self,
+        session: SessionId,
+        reason: EndReason,
+        actor: Actor,
+        only_if: Callable[[Session], bool] = lambda _: True,
+    ) -> None:
+        """End a session and tell its ends; one that has ended stays as it is.
+
+        `only_if` is asked again in the transaction.
+        """
         now_ms = self._now_ms()
-        ended = await self._store.write(
-            lambda tx: sessions.end(tx, get_session(tx, session), reason, actor, now_ms)
-        )
+
+        def work(tx: Tx) -> Session | None:
+            found = get_session(tx, session)
+            return sessions.end(tx, found, reason, actor, now_ms) if only_if(found) else None
+
+        ended = await self._store.write(work)
         if ended is not None:
             self.tell_end(ended)
 
@@ -177,7 +195,7 @@ class Coordinator:
             session = sessions.redeem(tx, sender, body, self._times, now_ms)
             return (session, read_ends(tx, session)) if session is not None else None
 
-        redeemed = await self._store.write(work)
+        redeemed = await self._write(sender, work)
         if redeemed is None:
             self._refuse_ticket(sender, body.session, RefusalReason.TICKET_INVALID)
             return
@@ -201,7 +219,7 @@ class Coordinator:
             session_releases.plant_asked(tx, session, body, self._times.answer_s, now_ms)
             return session
 
-        session = await self._store.write(work)
+        session = await self._write(sender, work)
         if session is None:
             await self._correct(sender, body.session)
         elif session.client is not None:
@@ -221,7 +239,7 @@ class Coordinator:
             released = session_releases.plant_released(tx, ends, body, actor, now_ms)
             return ends, released is not None
 
-        kept = await self._store.write(work)
+        kept = await self._write(sender, work)
         if kept is None:
             await self._correct(sender, body.session)
         elif not kept[1]:
@@ -249,7 +267,7 @@ class Coordinator:
             sessions.note_answer(tx, session)
             return ends, None
 
-        answered = await self._store.write(work)
+        answered = await self._write(sender, work)
         if answered is None:
             await self._correct(sender, body.session)
             return
@@ -279,7 +297,7 @@ class Coordinator:
                 return None
             return sessions.progress(tx, session, body.path, actor, now_ms)
 
-        if await self._store.write(work) is None:
+        if await self._write(sender, work) is None:
             await self._correct(sender, body.session)
 
     async def _on_path_signal(self, sender: LinkIdentity, body: PathSignal) -> None:
@@ -306,7 +324,7 @@ class Coordinator:
                 return None, True
             return sessions.end(tx, found, reason, actor, now_ms), True
 
-        ended, is_known = await self._store.write(work)
+        ended, is_known = await self._write(sender, work)
         if not is_known:
             await self._record_foreign(sender, session)
         elif ended is not None:
@@ -326,9 +344,10 @@ class Coordinator:
                 if session.state is SessionState.ACTIVE and session.id not in body.sessions
             ]
             strangers = [session for session in body.sessions if session not in here]
+            self._fleet.keep_state(tx, sender, body)
             return strangers, [session for session in lost if session is not None]
 
-        strangers, lost = await self._store.write(work)
+        strangers, lost = await self._write(sender, work)
         self._hub.note_state(sender.endpoint, body)
         for stranger in strangers:
             self._hub.send(sender.endpoint, SessionEnd(stranger, EndReason.LEASE_ENDED))
@@ -337,13 +356,23 @@ class Coordinator:
 
     async def _on_audit(self, sender: LinkIdentity, body: AuditBatch) -> None:
         now_ms = self._now_ms()
-        await self._store.write(
+        await self._write(
+            sender,
             lambda tx: store_audit.append_uploaded(
                 tx, sender.endpoint, sender.organisation, body.events, now_ms
-            )
+            ),
         )
 
     # What several of them need.
+
+    async def _write(self, sender: LinkIdentity, work: Callable[[Tx], T]) -> T:
+        """Run what a message asks for, unless it came on a link that is not one any more."""
+
+        def checked(tx: Tx) -> T:
+            self._fleet.check(tx, sender)
+            return work(tx)
+
+        return await self._store.write(checked)
 
     async def _end_refused(self, refusal: SessionRefusal, actor: Actor) -> None:
         """End a session that did not come about: the technician hears why, the gateway closes."""

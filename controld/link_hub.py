@@ -1,7 +1,8 @@
 """Who is linked, and what is under way to them.
 
 A peer outlives its links: messages that one link did not get acknowledged go out on the next,
-and what was handled on one is not handled again on another.
+and what was handled on one is not handled again on another. Where several controlds serve one
+database, what is not linked here may be linked there: what is for it goes into the letter box.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from controld.codes import new_id
-from rclib.wire.control import LinkRefusal, LinkWelcome, Message
+from rclib.wire.control import AuditHead, LinkRefusal, LinkWelcome, Message
 from rclib.wire.delivery import Inbox, Outbox, OutboxFullError
 from rclib.wire.ids import EndpointId, MessageId
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from controld.records import LinkIdentity
+    from controld.store_fleet import LinkRow
     from rclib.runtime.logs import Logger
     from rclib.wire.access import AccessMode
     from rclib.wire.control import Body, GatewayState, LinkFrame
@@ -25,13 +27,41 @@ if TYPE_CHECKING:
 OUTBOX_DROPPED = "outbox_dropped"
 
 
+class RefusedError(Exception):
+    """This link is not wanted; the peer is told why."""
+
+    def __init__(self, reason: LinkRefusal, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
 class Link(Protocol):
     """One open control link, as the hub sees it. Neither call waits."""
+
+    software: str
+    """What the endpoint called its version."""
 
     def transmit(self, frame: LinkFrame) -> None: ...
 
     def refuse(self, reason: LinkRefusal, detail: str) -> None:
         """Say why, then close."""
+
+
+class Elsewhere(Protocol):
+    """The other controlds that serve the same database. No call waits."""
+
+    def post(self, endpoint: EndpointId, message: Message) -> None:
+        """Have it delivered where the endpoint is, or will be."""
+
+    def acknowledged(self, message: MessageId) -> None:
+        """A posted message that was delivered here has arrived."""
+
+    def wake(self) -> None:
+        """A link has closed here."""
+
+    def place_of(self, endpoint: EndpointId) -> LinkRow | None:
+        """Where an endpoint is, or was last; None: here, or it has never been linked."""
 
 
 class Peer:
@@ -43,10 +73,12 @@ class Peer:
         link's repetition of it must not meet."""
         self.inbox = Inbox()
         self.outbox = Outbox()
+        self.posted: set[MessageId] = set()
+        """Those in the outbox that came out of the letter box."""
         self.link: Link | None = None
+        self.claim = 0
+        """The number of the link among all instances."""
         self.gone_since_ms = now_ms
-        self.software = ""
-        """What the endpoint called its version on this link."""
         self.state: GatewayState | None = None
         """What a gateway said on this link; None until it has."""
 
@@ -54,19 +86,22 @@ class Peer:
 class Hub:
     """All peers of this controld."""
 
-    def __init__(self, now_ms: Callable[[], int], log: Logger) -> None:
+    def __init__(
+        self, now_ms: Callable[[], int], log: Logger, elsewhere: Elsewhere | None = None
+    ) -> None:
         self._now_ms = now_ms
         self._log = log
+        self._elsewhere = elsewhere
         self._peers: dict[EndpointId, Peer] = {}
         self._started_ms = now_ms()
 
-    def attach(self, identity: LinkIdentity, link: Link, software: str = "") -> Peer:
+    def attach(self, identity: LinkIdentity, link: Link, claim: int = 0) -> Peer:
         """Make `link` the endpoint's one link: the old one goes, what is under way comes again."""
         peer = self._peer(identity.endpoint)
         if peer.link is not None:
             peer.link.refuse(LinkRefusal.REPLACED, "a newer link of this endpoint took over")
         peer.link = link
-        peer.software = software
+        peer.claim = claim
         peer.state = None
         link.transmit(LinkWelcome(name=identity.name, audit_seq=identity.audit_seq))
         for message in peer.outbox.unacked(self._now_ms()):
@@ -81,18 +116,55 @@ class Hub:
         peer.link = None
         peer.state = None
         peer.gone_since_ms = self._now_ms()
+        if self._elsewhere is not None:
+            peer.outbox.discard(AuditHead)  # the next link is greeted with the newest
+            for message in peer.outbox.unacked(peer.gone_since_ms):
+                self._elsewhere.post(endpoint, message)
+            peer.outbox = Outbox()
+            peer.posted.clear()
+            self._elsewhere.wake()
         return True
+
+    def drop(self, endpoint: EndpointId, reason: LinkRefusal, detail: str) -> None:
+        """Close a link that is not the endpoint's any more, without a word on record."""
+        peer = self._peers.get(endpoint)
+        if peer is not None and peer.link is not None:
+            peer.link.refuse(reason, detail)
+            self.detach(endpoint, peer.link)
+
+    def acknowledged(self, peer: Peer, message: MessageId) -> None:
+        """An endpoint has what it was sent."""
+        peer.outbox.acknowledged(message)
+        if message in peer.posted and self._elsewhere is not None:
+            peer.posted.discard(message)
+            self._elsewhere.acknowledged(message)
+
+    def deliver(self, endpoint: EndpointId, message: Message) -> None:
+        """Send what was posted to an endpoint that is linked here, once on each link."""
+        peer = self._peers.get(endpoint)
+        if peer is None or peer.link is None or message.id in peer.posted:
+            return
+        try:
+            peer.outbox.add(message.id, message.body)
+        except OutboxFullError:
+            return  # it stays in the letter box
+        peer.posted.add(message.id)
+        peer.link.transmit(Message(message.id, self._now_ms(), message.body))
 
     def send(self, endpoint: EndpointId, body: Body) -> None:
         """Deliver a body at least once, now or when the endpoint is back."""
         peer = self._peer(endpoint)
         message = MessageId(new_id("msg"))
+        if peer.link is None and self._elsewhere is not None:
+            self._elsewhere.post(endpoint, Message(message, self._now_ms(), body))
+            return
         try:
             peer.outbox.add(message, body)
         except OutboxFullError:
             # Reconciliation on the next link restores what the dropped messages would have said.
             self._log.warning(OUTBOX_DROPPED, endpoint=endpoint, messages=len(peer.outbox))
             peer.outbox = Outbox()
+            peer.posted.clear()
             peer.outbox.add(message, body)
         if peer.link is not None:
             peer.link.transmit(Message(message, self._now_ms(), body))
@@ -115,18 +187,26 @@ class Hub:
             self.close(endpoint, reason, detail)
 
     def is_linked(self, endpoint: EndpointId) -> bool:
-        peer = self._peers.get(endpoint)
-        return peer is not None and peer.link is not None
+        return self.gone_since_ms(endpoint) is None
 
     def linked(self) -> Iterator[EndpointId]:
+        """Who is linked here."""
         return iter([e for e, peer in self._peers.items() if peer.link is not None])
+
+    def claim_of(self, endpoint: EndpointId) -> int | None:
+        """The number of an endpoint's link here; None: it has none here."""
+        peer = self._peers.get(endpoint)
+        return peer.claim if peer is not None and peer.link is not None else None
 
     def gone_since_ms(self, endpoint: EndpointId) -> int | None:
         """Since when an endpoint has no link; None while it has. Before our start nobody had."""
         peer = self._peers.get(endpoint)
-        if peer is None:
-            return self._started_ms
-        return None if peer.link is not None else peer.gone_since_ms
+        if peer is not None and peer.link is not None:
+            return None
+        place = self._elsewhere.place_of(endpoint) if self._elsewhere is not None else None
+        if place is not None:
+            return place.gone_ms
+        return peer.gone_since_ms if peer is not None else self._started_ms
 
     def access_of(self, gateway: EndpointId) -> AccessMode | None:
         """The switch of a gateway as told on its open link; None: offline, or not told yet."""
@@ -136,7 +216,10 @@ class Hub:
     def software_of(self, endpoint: EndpointId) -> str | None:
         """The version of an endpoint as told on its open link; None while it has none."""
         peer = self._peers.get(endpoint)
-        return (peer.software or None) if peer is not None and peer.link is not None else None
+        if peer is not None and peer.link is not None:
+            return peer.link.software or None
+        place = self._elsewhere.place_of(endpoint) if self._elsewhere is not None else None
+        return place.software or None if place is not None and place.instance is not None else None
 
     def note_state(self, gateway: EndpointId, state: GatewayState) -> None:
         """Remember what a gateway said about itself, for as long as its link is open."""
@@ -146,7 +229,10 @@ class Hub:
 
     def state_of(self, gateway: EndpointId) -> GatewayState | None:
         peer = self._peers.get(gateway)
-        return peer.state if peer is not None and peer.link is not None else None
+        if peer is not None and peer.link is not None:
+            return peer.state
+        place = self._elsewhere.place_of(gateway) if self._elsewhere is not None else None
+        return place.state if place is not None and place.instance is not None else None
 
     def _peer(self, endpoint: EndpointId) -> Peer:
         return self._peers.setdefault(endpoint, Peer(self._started_ms))

@@ -16,8 +16,10 @@ from controld import store_endpoints
 from controld.audit_text import visible
 from controld.coordinator import LinkProtocolError
 from controld.errors import ForbiddenError, TooManyError
+from controld.link_hub import RefusedError
 from controld.records import Actor, Entry
 from controld.store import StoreUnavailableError
+from controld.store_fleet import SupersededError
 from rclib.runtime.clock import boottime
 from rclib.runtime.logs import RateGate, RateLimitedLogger
 from rclib.wire.audit import AuditAction
@@ -57,15 +59,6 @@ LINK_OPENED = "link_opened"
 LINK_CLOSED = "link_closed"
 LINK_REFUSED = "link_refused"
 LINK_FAILED = "link_failed"
-
-
-class RefusedError(Exception):
-    """This link is not wanted; the peer is told why."""
-
-    def __init__(self, reason: LinkRefusal, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
 
 
 class LinkServer:
@@ -121,7 +114,7 @@ class LinkServer:
             self._strangers -= 1
         if identity is None:
             return
-        peer = self._services.hub.attach(identity, link, link.software)
+        identity, peer = await self._services.fleet.attach(identity, link)
         kind = "client" if identity.user is not None else "gateway"
         gauge = self._services.metrics.links.labels(kind)
         gauge.inc()
@@ -168,7 +161,7 @@ class LinkServer:
         while (frame := await link.receive()) is not None:
             match frame:
                 case Ack():
-                    peer.outbox.acknowledged(frame.id)
+                    self._services.hub.acknowledged(peer, frame.id)
                 case Message():
                     await self._take(link, identity, peer, frame)
                 case _:
@@ -187,6 +180,9 @@ class LinkServer:
                     await self._services.coordinator.handle(identity, message.body)
                 except LinkProtocolError as exc:
                     raise RefusedError(LinkRefusal.PROTOCOL, str(exc)) from None
+                except SupersededError:
+                    detail = "this endpoint is linked elsewhere by now"
+                    raise RefusedError(LinkRefusal.REPLACED, detail) from None
                 peer.inbox.handled(message.id)
                 self._services.metrics.messages.labels(type(message.body).__name__).inc()
             link.transmit(Ack(message.id))

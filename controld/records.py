@@ -95,6 +95,8 @@ class LinkIdentity:
     """The owner of a technician's PC; None for a gateway."""
     user_disabled: bool
     audit_seq: int
+    claim: int = 0
+    """Which of the endpoint's links this is; counted where several controlds share a database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

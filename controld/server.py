@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,9 +31,11 @@ from controld import (
 from controld.admissions import Admissions
 from controld.api import MAX_BODY_BYTES, REQUEST_S, Route
 from controld.api_server import add_routes
-from controld.audit_notary import SIGNING_FAILED, Notary, load_log_key
+from controld.audit_notary import SIGNING_FAILED, Notary, load_log_key, public_half
 from controld.audit_syslog import Forwarder, Target
 from controld.coordinator import Coordinator
+from controld.fleet import Alone
+from controld.fleet_shared import SharedFleet, open_fleet
 from controld.link_hub import Hub
 from controld.link_server import LinkServer
 from controld.metrics import Metrics
@@ -55,6 +58,7 @@ from controld.revocations import Revoker
 from controld.sealing import Sealer
 from controld.services import Services
 from controld.store import Store, StoreUnavailableError
+from controld.store_url import PostgresServer
 from controld.sweeper import Sweeper
 from rclib.runtime.clock import ForwardClock, wall_ms
 from rclib.runtime.errors import ConfigError, StartError, bind_error
@@ -67,6 +71,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from controld.config import ControldConfig, SyslogConfig
+    from controld.fleet import Fleet
     from rclib.runtime.net import Endpoint
     from rclib.runtime.service import Context
 
@@ -121,7 +126,8 @@ class Server:
 
 async def run(config: ControldConfig, ctx: Context) -> None:
     """Run until asked to stop."""
-    async with open_server(config, ctx, now_ms=ForwardClock()) as server:
+    clock = ForwardClock()
+    async with open_server(config, ctx, now_ms=clock, catch_up=clock.catch_up) as server:
         await ctx.serve_status(config.status)
         tasks = [
             ctx.tasks.create_task(server.sweeper.run(ctx.healthy, ctx.alive)),
@@ -130,7 +136,10 @@ async def run(config: ControldConfig, ctx: Context) -> None:
         ]
         if config.syslog is not None:
             target = _syslog_target(config.syslog, ctx)
-            forwarder = Forwarder(server.services.store, target, config.host, ctx.log)
+            fleet = server.services.fleet
+            forwarder = Forwarder(
+                server.services.store, target, config.host, ctx.log, lambda: fleet.is_first
+            )
             tasks.append(ctx.tasks.create_task(forwarder.run()))
         ctx.ready(f"serving on {server.endpoint}")
         await ctx.stopping.wait()
@@ -144,42 +153,55 @@ async def open_server(
     ctx: Context,
     *,
     now_ms: Callable[[], int] = wall_ms,
+    catch_up: Callable[[int], None] = lambda _: None,
     passwords: Passwords | None = None,
 ) -> AsyncIterator[Server]:
     """Build and publish; on leaving: tell the links, stop listening, close the store.
 
-    Sweeping and revoking are left to the caller. Raises StartError, ConfigError.
+    Sweeping and revoking are left to the caller. Where several controlds serve one database, the
+    time on that one's clock goes to `catch_up`. Raises StartError, ConfigError.
     """
     base = ctx.config_dir or Path()
     async with AsyncExitStack() as undo:
         tls = None if config.insecure_http else _tls(config, base)
         admissions = Admissions(config.token_key, config.relays, config.stun_servers())
         log_key = load_log_key(config.audit_key)
-        store = await Store.open(config.database_in(base))
+        database = config.database_in(base)
+        store = await Store.open(database)
         undo.push_async_callback(store.close)
         _check_clock(await store.read(store_audit.dated), now_ms(), config.times.clock_back_s)
         providers = Providers(config.providers, base, now_ms, ctx.log)
         undo.push_async_callback(providers.close)
         recorder = Recorder(store)
         undo.push_async_callback(recorder.close)
-        hub = Hub(now_ms, ctx.log)
+        sealer = Sealer(config.audit_key.reveal())
+        fleet: Fleet
+        if isinstance(database, PostgresServer):
+            family = _family(config.host, public_half(log_key), admissions.key_id)
+            fleet = SharedFleet(store, sealer, family, now_ms, catch_up, ctx.log)
+            hub = fleet.hub
+            await undo.enter_async_context(open_fleet(fleet, database, ctx))
+        else:
+            hub = Hub(now_ms, ctx.log)
+            fleet = Alone(hub)
         metrics = Metrics(ctx.metrics)
         notary = Notary(store, hub, log_key, now_ms, ctx.log)
         undo.push_async_callback(_sign_last, notary, ctx)
         revoker = Revoker(store, admissions, _trust(config, base), now_ms, ctx.log)
         coordinator = Coordinator(
-            store, hub, admissions, config.times, now_ms, notary, revoker.wake
+            store, fleet, admissions, config.times, now_ms, notary, revoker.wake
         )
         services = Services(
             config=config,
             store=store,
             recorder=recorder,
             hub=hub,
+            fleet=fleet,
             admissions=admissions,
             coordinator=coordinator,
             notary=notary,
             passwords=passwords or Passwords(),
-            sealer=Sealer(config.audit_key.reveal()),
+            sealer=sealer,
             providers=providers,
             metrics=metrics,
             now_ms=now_ms,
@@ -187,7 +209,8 @@ async def open_server(
             is_stopping=ctx.stopping.is_set,
         )
         sweeper = Sweeper(store, hub, coordinator, config.times, now_ms, metrics, ctx.log)
-        await sweeper.recover()
+        if fleet.is_alone:  # what others are about to do is not ours to end
+            await sweeper.recover()
         app = _application(services)
         runner = web.AppRunner(
             app,
@@ -203,6 +226,11 @@ async def open_server(
         services.public_port = config.public_port or endpoint.port
         undo.callback(hub.close_all, LinkRefusal.SHUTTING_DOWN, "controld is restarting")
         yield Server(services, sweeper, revoker, endpoint, app)
+
+
+def _family(host: str, *keys: bytes | str) -> bytes:
+    """What all controlds of one database have in common: what they sign, seal and are called."""
+    return hashlib.sha256(repr((host, *keys)).encode()).digest()
 
 
 def _check_clock(newest_ms: int, now_ms: int, tolerance_s: int) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from controld.audit_notary import Notary
     from controld.config import ControldConfig
     from controld.coordinator import Coordinator
+    from controld.fleet import Fleet
     from controld.link_hub import Hub
     from controld.metrics import Metrics
     from controld.oidc_client import Providers
@@ -31,6 +32,7 @@ class Services:
     store: Store
     recorder: Recorder
     hub: Hub
+    fleet: Fleet
     admissions: Admissions
     coordinator: Coordinator
     notary: Notary

@@ -23,6 +23,8 @@ CONNECT_S: Final = 10
 COMMAND_S: Final = 10
 _WRITER_LOCK: Final = 0x7263_0001  # "rc", and which lock; one database has one controld fleet
 _MIGRATION_LOCK: Final = 0x7263_0002
+NEWS: Final = "controld_news"
+"""The channel on which one controld wakes the others."""
 SETTINGS: Final[dict[str, tuple[str, ...]]] = {
     # Anything less acknowledges commits that a power cut takes back.
     "fsync": ("on",),
@@ -71,6 +73,17 @@ class PostgresBackend:
                     f"{self.name}: PostgreSQL's {name} is {found}, not {wanted[0]}; set it in "
                     "postgresql.conf, so that commits survive a power cut"
                 )
+
+
+def database_ms(connection: Connection) -> int:
+    """UTC in milliseconds on the one clock that all controlds of this database can see."""
+    now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    return int(connection.exec_driver_sql(now).scalar_one())
+
+
+def tell_news(connection: Connection) -> None:
+    """Wake every controld of this database when the transaction has been committed."""
+    connection.exec_driver_sql(f"NOTIFY {NEWS}")
 
 
 @contextlib.contextmanager

@@ -80,21 +80,31 @@ class Sweeper:
             await self._do(session)
 
     async def _do(self, session: Session) -> None:
-        match due(session, self._presence(session), self._patience, self._now_ms()):
+        match self._due(session, self._now_ms()):
             case None:
                 pass
             case Due.RENEW:
-                await self._coordinator.renew(session.id)
+                await self._coordinator.renew(session)
             case Due.GIVE_UP_ANSWER:
                 await self._coordinator.give_up(session)
             case Due.EXPIRE_TICKET:
                 await self._expire_ticket(session.id)
             case Due.EXPIRE:
-                await self._coordinator.end(session.id, EndReason.TIME_OVER, CONTROLD)
+                await self._end(session, Due.EXPIRE, EndReason.TIME_OVER)
             case Due.LAPSE:
                 await self._lapse(session.id)
             case reason:
-                await self._coordinator.end(session.id, reason, CONTROLD)
+                await self._end(session, reason, reason)
+
+    async def _end(self, session: Session, why: Due | EndReason, reason: EndReason) -> None:
+        """Looked at again: another controld may have renewed or changed it meanwhile."""
+        now_ms = self._now_ms()
+        await self._coordinator.end(
+            session.id, reason, CONTROLD, lambda found: self._due(found, now_ms) is why
+        )
+
+    def _due(self, session: Session, now_ms: int) -> Due | EndReason | None:
+        return due(session, self._presence(session), self._patience, now_ms)
 
     def _presence(self, session: Session) -> Presence:
         client = session.client
@@ -111,7 +121,7 @@ class Sweeper:
         def work(tx: Tx) -> None:
             found = get_session(tx, session)
             # Looked at again: it may have been started since the sweep read it.
-            if due(found, self._presence(found), self._patience, now_ms) is Due.LAPSE:
+            if self._due(found, now_ms) is Due.LAPSE:
                 session_releases.lapse(tx, found, now_ms)
 
         await self._store.write(work)

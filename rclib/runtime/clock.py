@@ -55,6 +55,9 @@ class ForwardClock:
         self._ahead_ms = float("-inf")
 
     def __call__(self) -> int:
-        since_boot_ms = self._boottime() * 1000
-        self._ahead_ms = max(self._ahead_ms, self._wall_ms() - since_boot_ms)
-        return round(self._ahead_ms + since_boot_ms)
+        self.catch_up(self._wall_ms())
+        return round(self._ahead_ms + self._boottime() * 1000)
+
+    def catch_up(self, utc_ms: int) -> None:
+        """Go on from here, if that is ahead of where this clock is."""
+        self._ahead_ms = max(self._ahead_ms, utc_ms - self._boottime() * 1000)

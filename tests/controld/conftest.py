@@ -23,8 +23,9 @@ from controld.codes import new_id
 from controld.config import ControldConfig, RelayConfig
 from controld.initialise import CONFIG_NAME, Wanted, initialise
 from controld.passwords import Passwords
+from controld.roles import Role
 from controld.server import open_server
-from controld.store_offline import write_offline
+from controld.store_offline import write_offline, write_once
 from controld.store_url import SqliteFile
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.config import load_config
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
 
     from controld.server import Server
     from controld.store import Tx
+    from controld.store_url import PostgresServer
     from testbed.postgres import Postgres
 
 F = TypeVar("F", bound=LinkFrame)
@@ -129,6 +131,21 @@ def postgres() -> Iterator[Postgres]:
         pytest.skip("PostgreSQL is not installed")
     with running_postgres() as server:
         yield server
+
+
+async def use_postgres(server: PostgresServer, data: Path, one_time_password: str) -> None:
+    """Let this configuration's database be there, with its administrator."""
+
+    def fill(tx: Tx) -> None:
+        organisation = store_users.add_organisation(tx, "Plant One", 1)
+        one_time = CHEAP.hash_now(one_time_password)
+        store_users.add_user(tx, organisation, "admin", Role.ADMINISTRATOR, one_time, 1)
+
+    await write_once(server, fill)
+    shown = server.url.set(drivername="postgresql").render_as_string()
+    config = data / CONFIG_NAME
+    told = config.read_text(encoding="utf-8")
+    config.write_text(told.replace('database = "controld.db"', f'database = "{shown}"'))
 
 
 class Clock:

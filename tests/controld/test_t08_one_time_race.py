@@ -12,18 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pyotp
 import pytest
 
-from controld import store_users
-from controld.initialise import CONFIG_NAME
-from controld.roles import Role
-from controld.store_offline import write_once
 from rclib.wire.control import SessionOffer
-from tests.controld.conftest import ADMIN_PASSWORD, CHEAP, Api, End
+from tests.controld.conftest import ADMIN_PASSWORD, Api, End, use_postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from controld.store import Tx
     from controld.store_url import PostgresServer
     from tests.controld.conftest import Answer, Rig, World
 
@@ -39,27 +34,12 @@ async def worlds(
 ) -> AsyncIterator[list[World]]:
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres").new_database()
-        await use(server, data, one_time_password)
+        await use_postgres(server, data, one_time_password)
     async with AsyncExitStack() as stack:
         running = [await stack.enter_async_context(open_world())]
         if request.param == "postgresql":
             running.append(await stack.enter_async_context(open_world(signed_in=True)))
         yield running
-
-
-async def use(server: PostgresServer, data: Path, one_time_password: str) -> None:
-    """Let this configuration's database be there, with its administrator."""
-
-    def fill(tx: Tx) -> None:
-        organisation = store_users.add_organisation(tx, "Plant One", 1)
-        one_time = CHEAP.hash_now(one_time_password)
-        store_users.add_user(tx, organisation, "admin", Role.ADMINISTRATOR, one_time, 1)
-
-    await write_once(server, fill)
-    shown = server.url.set(drivername="postgresql").render_as_string()
-    config = data / CONFIG_NAME
-    told = config.read_text(encoding="utf-8")
-    config.write_text(told.replace('database = "controld.db"', f'database = "{shown}"'))
 
 
 async def race(worlds: list[World], ask: Callable[[Api], Awaitable[Answer]]) -> list[Answer]:

@@ -19,6 +19,7 @@ APPEND_ONLY = ("audit", "audit_heads")
 
 def upgrade() -> None:
     _create_tables()
+    _create_fleet_tables()
     make = {"sqlite": _guard_sqlite, "postgresql": _guard_postgresql}[op.get_bind().dialect.name]
     make()
 
@@ -425,3 +426,40 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("ticket_digest", name=op.f("pk_tickets")),
     )
     op.create_index("ix_tickets_session", "tickets", ["session"], unique=False)
+
+
+def _create_fleet_tables() -> None:
+    op.create_table(
+        "instances",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("family", sa.LargeBinary(), nullable=False),
+        sa.Column("joined_ms", sa.BigInteger(), nullable=False),
+        sa.Column("beat_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_instances")),
+    )
+    op.create_table(
+        "links",
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("instance", sa.Text(), nullable=True),
+        sa.Column("claim", sa.BigInteger(), nullable=False),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("gone_ms", sa.BigInteger(), nullable=True),
+        sa.Column("software", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=True),
+        sa.Column("shut", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["instance"], ["instances.id"], name=op.f("fk_links_instance")),
+        sa.PrimaryKeyConstraint("endpoint", name=op.f("pk_links")),
+        sa.UniqueConstraint("changed", name=op.f("uq_links_changed")),
+    )
+    op.create_index("ix_links_instance", "links", ["instance"], unique=False)
+    op.create_table(
+        "letters",
+        sa.Column("id", SEQUENCE, nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("posted_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_letters")),
+        sa.UniqueConstraint("message", name=op.f("uq_letters_message")),
+    )
+    op.create_index("ix_letters_endpoint", "letters", ["endpoint", "id"], unique=False)

@@ -21,8 +21,9 @@ from controld.admissions import Admissions
 from controld.audit_notary import Notary
 from controld.config import LimitsConfig, RelayConfig, TimesConfig
 from controld.coordinator import Coordinator
-from controld.link_hub import Hub
-from controld.link_server import LinkServer, RefusedError
+from controld.fleet import Alone
+from controld.link_hub import Hub, RefusedError
+from controld.link_server import LinkServer
 from controld.metrics import Metrics
 from controld.recorder import Recorder
 from controld.records import ReleasePolicy, Service
@@ -117,16 +118,16 @@ class Controld:
         self._database, self._chance = database, chance
         store = database.open_store()
         self.hub = Hub(now_ms, LOG)
+        fleet = Alone(self.hub)
         log_key = Ed25519PrivateKey.from_private_bytes(key_of("log"))
         notary = Notary(store, self.hub, log_key, now_ms, LOG)
-        coordinator = Coordinator(
-            store, self.hub, _admissions(), TIMES, now_ms, notary, lambda: None
-        )
+        coordinator = Coordinator(store, fleet, _admissions(), TIMES, now_ms, notary, lambda: None)
         metrics = Metrics(CollectorRegistry())
         self.services: Any = SimpleNamespace(
             store=store,
             recorder=Recorder(store),
             hub=self.hub,
+            fleet=fleet,
             admissions=_admissions(),
             coordinator=coordinator,
             notary=notary,
