@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from controld import api_audit, api_endpoints, api_flows, api_sessions, api_users
+from controld import api_audit, api_endpoints, api_flows, api_policies, api_sessions, api_users
 from controld.api import CURSOR, Open
 from controld.api_types import SessionRequest, StartRequest
 from controld.errors import ConflictError, InvalidError
 from controld.portal.charts import bars_of
-from controld.portal.frame import Frame, Page, Visit, to
+from controld.portal.frame import Frame, Page, Visit, to, why
 from controld.portal.presets import name_of
 from controld.portal.progress import steps_of
 from controld.roles import Action
@@ -22,6 +23,7 @@ from rclib.wire.audit import AuditAction
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from controld.api_policies import PolicyView
     from controld.api_types import AuditRecord, DeviceView, GatewayView, UserView
     from controld.portal.charts import Bar
 
@@ -59,17 +61,20 @@ async def new(frame: Frame, visit: Visit) -> web.Response:
     gateways = (await api_endpoints.list_gateways(visit.call)).gateways
     chosen = visit.call.request.match_info.get("gateway", "")
     devices: tuple[DeviceView, ...] = ()
+    policy: PolicyView | None = None
     if chosen:
         devices = (await api_endpoints.list_devices(visit.call)).devices
+        policy = await api_policies.show(visit.call)
     users = (await api_users.list_users(visit.call)).users
     return frame.show(
         visit,
         "session_new.html",
+        policy=policy,
         gateways=gateways,
         chosen=next((g for g in gateways if g.id == chosen), None),
         devices=devices,
         users=[u for u in users if not u.disabled],
-        durations=DURATIONS_H,
+        durations=[h for h in DURATIONS_H if not policy or h * 3600 <= policy.max_duration_s],
         default_duration=DEFAULT_H,
         service_name=name_of,
     )
@@ -125,6 +130,8 @@ async def start(frame: Frame, visit: Visit) -> web.Response:
     try:
         link = await api_sessions.start(visit.with_body(StartRequest, wanted))
     except ConflictError as exc:
+        if exc.code == StartRefusal.REASON_REQUIRED:
+            return await _reason_page(frame, visit, exc)
         if exc.code != StartRefusal.NOT_RELEASED:
             raise
         # Whoever wants to start wants it released: the second person sees it now.
@@ -180,6 +187,17 @@ PAGES = (
     Page("POST", f"{_SESSION}/start", Action.START_SESSIONS, start),
     Page("POST", f"{_SESSION}/end", Action.END_SESSIONS, end),
 )
+
+
+async def _reason_page(frame: Frame, visit: Visit, refused: ConflictError) -> web.Response:
+    """Ask for what is missing, and start from there."""
+    return frame.show(
+        visit,
+        "session_reason.html",
+        status=HTTPStatus.CONFLICT,
+        notice=why(visit.language, refused),
+        session=await api_sessions.show(visit.call),
+    )
 
 
 def _target(text: str) -> dict[str, object]:

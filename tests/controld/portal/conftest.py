@@ -14,7 +14,8 @@ from yarl import URL
 from tests.controld.conftest import ADMIN_PASSWORD
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from tests.controld.conftest import World
 
@@ -95,14 +96,25 @@ class Visitor:
         return text
 
 
-@pytest.fixture
-async def visitor(world: World) -> AsyncIterator[Visitor]:
+@asynccontextmanager
+async def visiting(world: World) -> AsyncIterator[Visitor]:
     jar = aiohttp.CookieJar(unsafe=True)
     connector = world.anyone.http.connector
     async with aiohttp.ClientSession(
         connector=connector, connector_owner=False, cookie_jar=jar
     ) as http:
         yield Visitor(http, world.anyone.base.replace("127.0.0.1", "localhost"))
+
+
+@pytest.fixture
+async def visitor(world: World) -> AsyncIterator[Visitor]:
+    async with visiting(world) as opened:
+        yield opened
+
+
+@pytest.fixture
+def visitor_of() -> Callable[[World], AbstractAsyncContextManager[Visitor]]:
+    return visiting
 
 
 @pytest.fixture

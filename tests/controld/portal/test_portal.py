@@ -68,27 +68,7 @@ class TestWayIn:
         assert admin.at == "/login"
 
 
-class TestForeign:
-    @pytest.mark.parametrize("origin", ["https://evil.example", "null", ""])
-    async def test_t24_a_form_from_elsewhere_changes_nothing(
-        self, world: World, admin: Visitor, origin: str
-    ) -> None:
-        await admin.post("/gateways", [("name", "stolen")], origin=origin)
-        assert admin.status == 403
-        assert (await world.admin.ok("GET", "/gateways"))["gateways"] == []
-
-    async def test_t24_a_form_without_its_token_changes_nothing(
-        self, world: World, admin: Visitor
-    ) -> None:
-        admin.csrf = "guessed"
-        await admin.post("/gateways", [("name", "stolen")])
-        assert admin.status == 403
-        assert (await world.admin.ok("GET", "/gateways"))["gateways"] == []
-
-    async def test_t24_a_foreign_host_name_is_refused(self, admin: Visitor) -> None:
-        assert "not known as “evil.example”" in await admin.get("/", Host="evil.example")
-        assert admin.status == 403
-
+class TestHeaders:
     async def test_every_answer_carries_the_headers(self, admin: Visitor) -> None:
         for path in ("/", "/login", "/users", "/sessions/x", "/static/portal.css"):
             await admin.get(path)
@@ -206,6 +186,18 @@ class TestSessions:
         text = await admin.post(f"/sessions/{rig.session}/end")
         assert "ended" in text
         assert f"/sessions/{rig.session}/start" not in text
+
+    async def test_a_plant_that_wants_a_reason_is_given_one_at_the_start(
+        self, world: World, rig: Rig, admin: Visitor
+    ) -> None:
+        await set_policy(rig, reason="required")
+        text = await admin.post(f"/sessions/{rig.session}/start")
+        assert admin.status == 409
+        assert "This plant wants to know why" in text
+        assert 'name="reason"' in text
+        text = await admin.post(f"/sessions/{rig.session}/start", [("reason", "fault 17")])
+        assert 'href="remoteconnect://' in text
+        assert (await world.state(rig.session))["reason"] == "fault 17"
 
     async def test_start_says_what_keeps_it_from_starting(self, rig: Rig, admin: Visitor) -> None:
         await rig.gateway.hang_up()
