@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rclib.runtime.errors import ConfigError
 from rclib.wire.admission import Admission, Revocation, key_id_of, load_key, mint
-from rclib.wire.control import RelayLeg, StunServer
+from rclib.wire.control import Region, RelayLeg, StunServer
 from rclib.wire.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -45,10 +45,28 @@ class Admissions:
     def has_relay(self) -> bool:
         return bool(self._relays)
 
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Each with its first relay, in the order of the configuration."""
+        firsts = {relay.region: relay.urls[0] for relay in reversed(self._relays)}
+        order = dict.fromkeys(relay.region for relay in self._relays)
+        return tuple(Region(name, firsts[name]) for name in order)
+
     def legs(
-        self, session: SessionId, side: Side, key: IdentityKey, *, now_ms: int, until_ms: int
+        self,
+        session: SessionId,
+        side: Side,
+        key: IdentityKey,
+        *,
+        region: str,
+        now_ms: int,
+        until_ms: int,
     ) -> tuple[RelayLeg, ...]:
-        """The legs one end may open; `key` is the identity it will have to prove."""
+        """The legs one end may open; `key` is the identity it will have to prove.
+
+        A region that is no longer configured leaves all relays.
+        """
+        relays = [relay for relay in self._relays if relay.region == region] or self._relays
         return tuple(
             RelayLeg(
                 relay=relay.id,
@@ -65,8 +83,9 @@ class Admissions:
                     self._key,
                     self.key_id,
                 ),
+                region=relay.region,
             )
-            for relay in self._relays
+            for relay in relays
         )
 
     def addresses(self) -> Iterator[tuple[RelayId, str]]:

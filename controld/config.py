@@ -16,6 +16,7 @@ from rclib.runtime.net import Endpoint
 from rclib.runtime.secret import SecretBytes, SecretStr
 from rclib.wire.control import StunServer, StunServers, Url
 from rclib.wire.ids import RelayId, SessionId
+from rclib.wire.session import RegionName
 
 HostName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.:-]{1,255}\Z")]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
@@ -36,6 +37,8 @@ class RelayConfig(Config, frozen=True, kw_only=True):
     id: RelayId
     url: Url | Annotated[tuple[Url, ...], msgspec.Meta(min_length=1, max_length=64)]
     """Of a relay with several workers: one for each, in any order that stays the same."""
+    region: RegionName = "main"
+    """Sessions use the relays of one region: the one their gateway is nearest to."""
 
     def __post_init__(self) -> None:
         for url in self.urls:

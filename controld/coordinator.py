@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from controld import session_messages, session_releases, sessions, store_audit
+from controld import regions, session_messages, session_releases, sessions, store_audit
 from controld.errors import NotFoundError
 from controld.records import (
     CONTROLD,
@@ -20,7 +20,7 @@ from controld.records import (
     SessionState,
 )
 from controld.session_messages import Ends, read_ends
-from controld.store_sessions import get_session, open_sessions_of_gateway
+from controld.store_sessions import get_session, last_region, open_sessions_of_gateway
 from rclib.wire.audit import AuditAction
 from rclib.wire.control import (
     AuditBatch,
@@ -192,7 +192,9 @@ class Coordinator:
         now_ms = self._now_ms()
 
         def work(tx: Tx) -> tuple[Session, Ends | None] | None:
-            session = sessions.redeem(tx, sender, body, self._times, now_ms)
+            session = sessions.redeem(
+                tx, sender, body, self._times, now_ms, lambda gateway: self._region(tx, gateway)
+            )
             return (session, read_ends(tx, session)) if session is not None else None
 
         redeemed = await self._write(sender, work)
@@ -392,6 +394,19 @@ class Coordinator:
         if actor.id != ended.gateway:
             message = SessionEnd(ended.id, EndReason.REFUSED)
             self._hub.send(EndpointId(ended.gateway), message)
+
+    def _region(self, tx: Tx, gateway: GatewayId) -> str:
+        """Where a session's relays are to be."""
+        configured = [region.name for region in self._admissions.regions]
+        state = self._hub.state_of(EndpointId(gateway))
+        if not configured or state is None:
+            return configured[0] if configured else ""
+        return regions.choose(
+            configured,
+            state.regions,
+            pinned=state.pinned_region or "",
+            last=last_region(tx, gateway),
+        )
 
     def _refuse_ticket(
         self, client: LinkIdentity, session: SessionId, reason: RefusalReason

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from controld.store_fleet import LinkRow
     from rclib.runtime.logs import Logger
     from rclib.wire.access import AccessMode
-    from rclib.wire.control import Body, GatewayState, LinkFrame
+    from rclib.wire.control import Body, GatewayState, LinkFrame, Region
 
 OUTBOX_DROPPED = "outbox_dropped"
 
@@ -94,6 +94,8 @@ class Hub:
         self._elsewhere = elsewhere
         self._peers: dict[EndpointId, Peer] = {}
         self._started_ms = now_ms()
+        self.regions: tuple[Region, ...] = ()
+        """What gateways are to measure."""
 
     def attach(self, identity: LinkIdentity, link: Link, claim: int = 0) -> Peer:
         """Make `link` the endpoint's one link: the old one goes, what is under way comes again."""
@@ -103,7 +105,8 @@ class Hub:
         peer.link = link
         peer.claim = claim
         peer.state = None
-        link.transmit(LinkWelcome(name=identity.name, audit_seq=identity.audit_seq))
+        regions = self.regions if identity.user is None else ()
+        link.transmit(LinkWelcome(identity.name, identity.audit_seq, regions))
         for message in peer.outbox.unacked(self._now_ms()):
             link.transmit(message)
         return peer

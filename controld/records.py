@@ -211,6 +211,8 @@ class Session:
     technician_signature: Signature | None = None
     link_pair: int | None = None
     """Which pair of LINK_NETWORK the two ends have."""
+    region: str = ""
+    """Where its relays are."""
     asked_plant: bool = False
     """The gateway has said that a person there is to release the start."""
     answer_by_ms: int | None = None

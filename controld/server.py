@@ -184,6 +184,8 @@ async def open_server(
         else:
             hub = Hub(now_ms, ctx.log)
             fleet = Alone(hub)
+        if len(admissions.regions) > 1:
+            hub.regions = admissions.regions
         metrics = Metrics(ctx.metrics)
         notary = Notary(store, hub, log_key, now_ms, ctx.log)
         undo.push_async_callback(_sign_last, notary, ctx)

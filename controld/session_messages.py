@@ -131,4 +131,11 @@ def renewal(ends: Ends, side: Side, admissions: Admissions, now_ms: int) -> Leas
 
 def _legs(ends: Ends, side: Side, admissions: Admissions, now_ms: int) -> tuple[RelayLeg, ...]:
     key = ends.gateway_key if side is Side.GATEWAY else ends.client_key
-    return admissions.legs(ends.session.id, side, key, now_ms=now_ms, until_ms=ends.lease_until_ms)
+    return admissions.legs(
+        ends.session.id,
+        side,
+        key,
+        region=ends.session.region,
+        now_ms=now_ms,
+        until_ms=ends.lease_until_ms,
+    )

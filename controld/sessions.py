@@ -36,11 +36,14 @@ from rclib.wire.ids import ClientId
 from rclib.wire.session import LINK_NETWORK, EndReason, LinkAddresses, PathKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from controld.config import TimesConfig
     from controld.records import LinkIdentity
     from controld.start_rules import StartFacts, StartRefusal
     from controld.store import Tx
     from rclib.wire.control import TicketRedeem
+    from rclib.wire.ids import GatewayId
 
 _LINK_PAIRS: Final = LINK_NETWORK.num_addresses // 2
 
@@ -93,7 +96,12 @@ def start(
 
 
 def redeem(
-    tx: Tx, client: LinkIdentity, body: TicketRedeem, times: TimesConfig, now_ms: int
+    tx: Tx,
+    client: LinkIdentity,
+    body: TicketRedeem,
+    times: TimesConfig,
+    now_ms: int,
+    region_of: Callable[[GatewayId], str] = lambda _: "",
 ) -> Session | None:
     """Spend the ticket and reserve what the session needs; None: the ticket does not admit."""
     actor = Actor(client.endpoint, client.name)
@@ -118,11 +126,12 @@ def redeem(
         technician_key=body.tunnel_key,
         technician_signature=body.signature,
         link_pair=_free_link_pair(tx),
+        region=region_of(session.gateway),
         answer_by_ms=now_ms + times.answer_s * 1000,
         lease_until_ms=lifecycle.lease_end_ms(session.not_after_ms or 0, times.lease_s, now_ms),
     )
     save_session(tx, redeemed)
-    record(tx, AuditAction.TICKET_REDEEMED, redeemed, actor, now_ms)
+    record(tx, AuditAction.TICKET_REDEEMED, redeemed, actor, now_ms, {"region": redeemed.region})
     return redeemed
 
 

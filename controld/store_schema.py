@@ -273,6 +273,7 @@ sessions: Final = Table(
     Column("technician_key", LargeBinary),
     Column("technician_signature", LargeBinary),
     Column("link_pair", Integer),
+    Column("region", Text, nullable=False),
     Column("asked_plant", Boolean, nullable=False),
     Column("answer_by_ms", BigInteger),
     Column("lease_until_ms", BigInteger),

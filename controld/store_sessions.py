@@ -72,6 +72,7 @@ _MUTABLE = (
     "technician_key",
     "technician_signature",
     "link_pair",
+    "region",
     "asked_plant",
     "answer_by_ms",
     "lease_until_ms",
@@ -202,6 +203,17 @@ def list_revocable(tx: Tx, now_ms: int) -> Sequence[tuple[SessionId, int]]:
 
 def open_sessions_of_gateway(tx: Tx, gateway: GatewayId) -> Sequence[Session]:
     return _sessions(tx, _OPEN & (sessions.c.gateway == gateway))
+
+
+def last_region(tx: Tx, gateway: GatewayId) -> str:
+    """Where the relays of the gateway's last session are; empty before its first."""
+    query = (
+        select(sessions.c.region)
+        .where(sessions.c.gateway == gateway, sessions.c.region != "")
+        .order_by(sessions.c.started_ms.desc())
+        .limit(1)
+    )
+    return str(tx.execute(query).scalar() or "")
 
 
 def open_sessions_of_user(tx: Tx, user: UserId) -> Sequence[Session]:

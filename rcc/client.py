@@ -264,7 +264,7 @@ class Client:
                 self._gate,
                 self._config.mtu,
                 control=self._tell_gateway,
-                on_change=lambda status: self._do(self.core.path_changed(status)),
+                on_change=lambda status: self._do(self.core.path_changed(status, boottime())),
             )
             opened = await self._gate.open(
                 Open(

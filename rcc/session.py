@@ -191,9 +191,7 @@ class TechnicianSession:
             self.reach = tunnel.reach
             self.received_bytes, self.sent_bytes = tunnel.received_bytes, tunnel.sent_bytes
             if self.state is ClientState.CONNECTING and tunnel.handshake_age_s is not None:
-                self.state, self.path = ClientState.CONNECTED, PathKind.RELAY
-                self.connected_at = self._heard_at = now
-                return [Tell(SessionProgress(self.session, self.path))]
+                return self._connected(PathKind.RELAY, now)
         return []
 
     def reachable(self) -> tuple[Reachable, ...]:
@@ -205,8 +203,10 @@ class TechnicianSession:
             for target, use in zip(targets, uses, strict=False)
         )
 
-    def path_changed(self, path: PathStatus) -> list[Command]:
-        """The packets take another way, by relay or directly."""
+    def path_changed(self, path: PathStatus, now: float) -> list[Command]:
+        """The packets take a way, by relay or directly; the first one means a handshake."""
+        if self.state is ClientState.CONNECTING:
+            return self._connected(path.kind, now)
         if self.state is not ClientState.CONNECTED or path.kind is self.path:
             return []
         self.path = path.kind
@@ -262,6 +262,11 @@ class TechnicianSession:
         else:
             self.detail = "the control plane or the gateway did not answer in time"
         return self._end(EndReason.GATEWAY_GONE)
+
+    def _connected(self, path: PathKind, now: float) -> list[Command]:
+        self.state, self.path = ClientState.CONNECTED, path
+        self.connected_at = self._heard_at = now
+        return [Tell(SessionProgress(self.session, path))]
 
     def _refuse(self, reason: RefusalReason, detail: str) -> list[Command]:
         self.refusal, self.detail = reason, detail

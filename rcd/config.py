@@ -12,6 +12,7 @@ from rclib.runtime.config import Config
 from rclib.runtime.http_status import StatusConfig
 from rclib.runtime.secret import SecretStr
 from rclib.tunnel.uplink import check_proxy
+from rclib.wire.session import RegionName
 
 DEFAULT_PATH: Final = Path("/etc/remoteconnect/rcd.toml")
 
@@ -32,6 +33,8 @@ class RcdConfig(Config, frozen=True, kw_only=True):
     """HTTP proxy that all of them are reached through, http://HOST:PORT; None: directly."""
     proxy_login: SecretStr | None = None
     """USER:PASSWORD, for a proxy that wants Basic authentication."""
+    region: RegionName | None = None
+    """Where its sessions' relays are to be; None: in the region that is nearest to this gateway."""
     max_sessions: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     release_required: bool = False
     """Whether every start waits for a person on the AMS page, whatever controld wants."""

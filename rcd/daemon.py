@@ -11,6 +11,8 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rcd.commands import (
     CloseTunnel,
     Command,
@@ -29,6 +31,7 @@ from rcd.gate_link import GateLink
 from rcd.metrics import DropCollector, Metrics
 from rcd.offers import Offers
 from rcd.plant_link import PlantLink
+from rcd.regions import RegionWatch
 from rcd.releases import Releases
 from rcd.sessions import Sessions
 from rcd.statements import gateway_state, signed_answer, signed_release
@@ -63,6 +66,8 @@ if TYPE_CHECKING:
     from rclib.wire.ids import SessionId, TunnelKey
     from rclib.wire.session import PathStatus
 
+REGIONS_MEASURED = "regions_measured"
+
 
 class Daemon:
     """One gateway."""
@@ -89,6 +94,7 @@ class Daemon:
         self.link = PlantLink(ctx, self, identity=identity, uplink=uplink)
         self.tunnels = Tunnels(config, ctx, self, gate=self.gate, identity=identity, uplink=uplink)
         self.key_switch = KeySwitch(config.key_switch, ctx.log)
+        self._regions = RegionWatch(uplink, self._regions_measured)
         self._lamp = Lamp(config.lamp, ctx.log)
         self._metrics = Metrics(ctx.metrics)
         DropCollector(self.tunnels.drops, ctx.metrics)
@@ -177,6 +183,7 @@ class Daemon:
         self._sync_link()
         await self._ctx.stopping.wait()
         await self.end(None, EndReason.GATEWAY_GONE)
+        self._regions.stop()
         await self.link.stop()
         for task in (clock, gate, key):
             task.cancel()
@@ -216,7 +223,7 @@ class Daemon:
     # Events of the gate.
 
     def gate_measured(self, tunnels: tuple[TunnelCounters, ...]) -> None:
-        self._do(self.sessions.measured(tunnels, boottime()))
+        self._do(self.sessions.measured(tunnels, boottime(), self.tunnels.path))
 
     def gate_expired(self, sessions: tuple[SessionId, ...]) -> None:
         """The kernel closed the door before the renewal came; it stays closed."""
@@ -252,7 +259,7 @@ class Daemon:
         self._do(self.sessions.refused_by_gate(session, error, str(exc)))
 
     def tunnel_path_changed(self, session: SessionId, path: PathStatus) -> None:
-        self._do(self.sessions.path_changed(session, path))
+        self._do(self.sessions.path_changed(session, path, boottime()))
 
     def tell_other_end(self, session: SessionId, payload: bytes) -> bool:
         if not self.link.is_up:
@@ -270,9 +277,16 @@ class Daemon:
         if self._records.heads.newest is not None:
             self.link.tell(self._records.heads.newest)
         self._records.begin_upload(self.link.tell)
+        self._regions.start(welcome.regions)
+
+    def _regions_measured(self) -> None:
+        found = {each.region: each.rtt_ms for each in self._regions.measured()}
+        self._ctx.log.info(REGIONS_MEASURED, rtt_ms=found)
+        self._tell_state()
 
     def link_down(self, detail: str) -> None:
         self.link.detail = detail
+        self._regions.stop()
         self.tunnels.control_link_is(up=False)
         self._records.stop_upload()
 
@@ -339,7 +353,9 @@ class Daemon:
 
     def _tell_state(self) -> None:
         if self.link.is_up:
-            self.link.tell(gateway_state(self.access.state, self.sessions, self.releases))
+            state = gateway_state(self.access.state, self.sessions, self.releases)
+            pinned, measured = self._config.region, self._regions.measured()
+            self.link.tell(replace(state, pinned_region=pinned, regions=measured))
 
     def _sync_link(self) -> None:
         if self.is_on:
@@ -348,4 +364,5 @@ class Daemon:
 
     async def _hang_up(self) -> None:
         if not self.is_on:  # it may be ON again: closing takes a moment
+            self._regions.stop()
             await self.link.stop()

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rcd.commands import Command, Record, SendRelease, Tell
-from rcd.sessions import refuse, spelt
+from rcd.record_details import spelt
+from rcd.sessions import refuse
 from rclib.wire.audit import AuditAction
 from rclib.wire.control import ReleasePending, remaining_s
 from rclib.wire.identity import fingerprint

@@ -26,7 +26,8 @@ from rcd.commands import (
     SendAnswer,
     Tell,
 )
-from rclib.wire.audit import MAX_DETAIL, AuditAction
+from rcd.record_details import path_detail, spelt
+from rclib.wire.audit import AuditAction
 from rclib.wire.control import (
     SessionEnded,
     SessionOffer,
@@ -40,12 +41,12 @@ from rclib.wire.ids import EndpointId
 from rclib.wire.session import EndReason, PathKind, RefusalReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from rclib.wire.control import LeaseRenewal
     from rclib.wire.gate import TunnelCounters
     from rclib.wire.ids import IdentityKey, SessionId, TunnelKey
-    from rclib.wire.session import PathStatus, Target
+    from rclib.wire.session import PathStatus
 
 OPEN_LIMIT_S: Final = 60.0
 """From the offer to the first WireGuard handshake."""
@@ -103,6 +104,15 @@ class Session:
         quiet = QUIET_BYTES + QUIET_BYTES_PER_S * (now - self.used_at)
         if passed - self.used_bytes > quiet or self.state is not State.RUNNING:
             self.used_at, self.used_bytes = now, passed
+
+    def take_path(self, kind: PathKind, path: PathStatus | None) -> list[Command]:
+        """Packets travel that way, and that is worth a line."""
+        self.state, self.path = State.RUNNING, kind
+        session = self.offer.session
+        return [
+            Tell(SessionProgress(session, kind)),
+            Record(AuditAction.PATH_CHANGED, session, "", path_detail(kind, path)),
+        ]
 
     def wants_probe(self, now: float) -> bool:
         """Whether the technician has been silent for longer than keepalives would be."""
@@ -219,8 +229,13 @@ class Sessions:
         current.lease_until = min(now + lease_s, current.not_after)
         return [RenewRelays(renewal.session, renewal.relays)] if renewal.relays else []
 
-    def measured(self, tunnels: Iterable[TunnelCounters], now: float) -> list[Command]:
-        """WireGuard's counters, read regularly."""
+    def measured(
+        self,
+        tunnels: Iterable[TunnelCounters],
+        now: float,
+        path_of: Callable[[SessionId], PathStatus | None] = lambda _: None,
+    ) -> list[Command]:
+        """WireGuard's counters, read regularly; `path_of` knows more of a path, for the record."""
         commands: list[Command] = []
         for tunnel in tunnels:
             current = self._sessions.get(tunnel.session)
@@ -235,26 +250,17 @@ class Sessions:
                 current.probed_at = now
                 commands.append(ProbeTunnel(tunnel.session))
             if current.state is State.WAITING and tunnel.handshake_age_s is not None:
-                current.state, current.path = State.RUNNING, PathKind.RELAY
-                commands.append(Tell(SessionProgress(tunnel.session, current.path)))
-                commands.append(
-                    Record(AuditAction.PATH_CHANGED, tunnel.session, "", {"path": current.path})
-                )
+                commands += current.take_path(PathKind.RELAY, path_of(tunnel.session))
         return commands
 
-    def path_changed(self, session: SessionId, path: PathStatus) -> list[Command]:
-        """The packets take another way, by relay or directly."""
+    def path_changed(self, session: SessionId, path: PathStatus, now: float) -> list[Command]:
+        """The packets take a way, by relay or directly; the first one means a handshake."""
         current = self._sessions.get(session)
-        if current is None or current.state is not State.RUNNING or current.path is path.kind:
+        if current is None or not current.is_open or current.path is path.kind:
             return []
-        current.path = path.kind
-        detail = {"path": path.kind.value, "relay": path.relay, "peer": path.peer_endpoint}
-        if path.detail:
-            detail["detail"] = path.detail
-        return [
-            Tell(SessionProgress(session, path.kind)),
-            Record(AuditAction.PATH_CHANGED, session, "", detail),
-        ]
+        if current.state is State.WAITING:
+            current.heard_at = now
+        return current.take_path(path.kind, path)
 
     def end(
         self, session: SessionId, reason: EndReason, *, actor: str = "", detail: str = ""
@@ -355,12 +361,3 @@ def _gate_refusal(error: GateError | None) -> RefusalReason:
             return RefusalReason.BUSY
         case _:
             return RefusalReason.GATE_FAILED
-
-
-def spelt(targets: Iterable[Target]) -> str:
-    """The targets for the record."""
-    text = ", ".join(
-        f"{t.name} {t.address} {t.protocol.value}{'' if t.port is None else f'/{t.port}'}"
-        for t in targets
-    )
-    return text if len(text) <= MAX_DETAIL else f"{text[: MAX_DETAIL - 1]}…"

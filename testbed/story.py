@@ -94,7 +94,7 @@ class Story:
         """On the page; returns when the control plane sees the gateway."""
         self.ams.get("/")
         self.ams.submit("/access", mode="on", hours=str(hours))
-        until(self._is_online, 15, "the gateway to be online")
+        until(self.is_online, 15, "the gateway to be online")
 
     def turn_off(self) -> float:
         """On the page; returns the milliseconds until it was confirmed."""
@@ -195,7 +195,7 @@ class Story:
             rows += page
         return rows
 
-    def _is_online(self) -> bool:
+    def is_online(self) -> bool:
         listed = self.admin.get("/api/v1/gateways")["gateways"]
         # Linked is not enough: a start needs the switch, which is the first word on the link.
         return any(each["id"] == self.gateway and each["access"] for each in listed)

@@ -66,6 +66,8 @@ class Suite:
         """Port of this machine that leads to controld."""
         self.clocks: dict[str, WallClock] = {}
         """Wall clocks of programs that have one of their own, by the same names."""
+        self.regions: dict[str, str] = {}
+        """Of relays that do not stand in the only one; set before the cloud is started."""
 
     # The cloud.
 
@@ -92,7 +94,10 @@ class Suite:
         out = (*hosts, "--out", str(tls))
         self._command(cloud, "controld", "certificate", str(self.data), *out)
         config = self.data / "controld.toml"
-        config.write_text(f"{config.read_text()}\n{settings}")
+        text = config.read_text()
+        for relay, region in self.regions.items():
+            text = text.replace(f'id = "{relay}"', f'id = "{relay}"\nregion = "{region}"')
+        config.write_text(f"{text}\n{settings}")
         self.start_controld()
         for name in RELAYS:
             self.start_relay(name)

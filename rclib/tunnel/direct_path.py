@@ -425,6 +425,7 @@ class DirectPath:
             if self._kind is PathKind.CONNECTING:
                 self._kind, self._since_ms = PathKind.RELAY, wall_ms()
                 self._echo_at = now + 1
+                self._on_change()
             commands += self.policy.handshaken(now)
         await self._do(commands)
 

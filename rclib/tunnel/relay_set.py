@@ -114,6 +114,11 @@ class RelaySet:
         return self._active.core.relay_id if self._active is not None else None
 
     @property
+    def region(self) -> str:
+        """Where that relay stands; empty if there is none."""
+        return self._legs[self.active].region if self.active is not None else ""
+
+    @property
     def dropped_messages(self) -> int:
         """Messages given up because no leg reached the partner or the network was too slow."""
         running = sum(connection.dropped for connection in self._connections.values())

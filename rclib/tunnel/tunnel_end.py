@@ -120,7 +120,10 @@ class TunnelEnd:
         if self._path is None or self._settings is None:
             return None
         return msgspec.structs.replace(
-            self._path.status(), relay=self._relays.active or "", mtu=self._settings.mtu
+            self._path.status(),
+            relay=self._relays.active or "",
+            region=self._relays.region,
+            mtu=self._settings.mtu,
         )
 
     def drops(self) -> Drops:

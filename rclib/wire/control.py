@@ -41,6 +41,7 @@ from rclib.wire.session import (
     Port,
     Reference,
     RefusalReason,
+    RegionName,
     Target,
     Text,
 )
@@ -112,12 +113,22 @@ class LinkHello(Struct, frozen=True, tag="hello"):
     """Over `identity.link_statement`."""
 
 
+class Region(Struct, frozen=True):
+    """One region of relays, to be measured by a gateway."""
+
+    name: RegionName
+    url: Url
+    """Of one of its relays."""
+
+
 class LinkWelcome(Struct, frozen=True, tag="welcome"):
     """The link is open."""
 
     name: Name
     audit_seq: int = 0
     """Highest audit sequence number stored from this endpoint: the spool goes on behind it."""
+    regions: Annotated[tuple[Region, ...], msgspec.Meta(max_length=16)] = ()
+    """For a gateway, where there are several: how far is it to each?"""
 
 
 class LinkRefused(Struct, frozen=True, tag="refused"):
@@ -145,6 +156,7 @@ class RelayLeg(Struct, frozen=True):
     relay: RelayId
     url: Url
     token: Token
+    region: Annotated[str, msgspec.Meta(max_length=40)] = ""
 
 
 class StunServer(Struct, frozen=True):
@@ -215,6 +227,16 @@ class SessionEnd(Struct, frozen=True, tag="session_end"):
 # Bodies: gateway → controld.
 
 
+class RegionRtt(Struct, frozen=True):
+    """How far a gateway is from a region."""
+
+    region: RegionName
+    rtt_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)]
+    """Median of the newest TCP connects to one of its relays."""
+    age_s: Annotated[int, msgspec.Meta(ge=0)]
+    """Since the newest of them."""
+
+
 class GatewayState(Struct, frozen=True, tag="gateway_state"):
     """First message on a gateway's link, and at each change. OFF is not sent: no link then."""
 
@@ -223,6 +245,9 @@ class GatewayState(Struct, frozen=True, tag="gateway_state"):
     plant_networks: Annotated[tuple[NetworkText, ...], msgspec.Meta(max_length=64)] = ()
     sessions: Annotated[tuple[SessionId, ...], msgspec.Meta(max_length=256)] = ()
     """What is open here; controld ends what it does not know and drops what is missing."""
+    pinned_region: RegionName | None = None
+    """Where its relays are to be, whatever is nearer; the plant's setting."""
+    regions: Annotated[tuple[RegionRtt, ...], msgspec.Meta(max_length=16)] = ()
 
 
 class ReleasePending(Struct, frozen=True, tag="release_pending"):

@@ -20,6 +20,8 @@ Person = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 """Who pressed, as the end knows them: an account, and where it was used."""
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 """UTC, since 1970."""
+RegionName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9-]{1,40}\Z")]
+"""Where relays stand, as controld.toml calls it."""
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 IpText = Annotated[str, msgspec.Meta(max_length=45)]
 
@@ -115,6 +117,8 @@ class PathStatus(Struct, frozen=True):
     """Why it is not the other one."""
     relay: str = ""
     """The relay that carries the packets, or stands by."""
+    region: str = ""
+    """Where that relay stands."""
     own_endpoint: str = ""
     """Where the other end reaches this one, while direct."""
     peer_endpoint: str = ""

@@ -46,6 +46,7 @@ PURE = (
     "controld.totp",
     "controld.lifecycle",
     "controld.maintenance",
+    "controld.regions",
     "controld.roles",
     "controld.start_rules",
     "rcd.sessions",

@@ -23,12 +23,13 @@ def admissions() -> Admissions:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     several = RelayConfig(id=RelayId("several"), url=URLS)
-    one = RelayConfig(id=RelayId("one"), url="wss://one.example/relay")
+    one = RelayConfig(id=RelayId("one"), url="wss://one.example/relay", region="east")
     return Admissions(SecretBytes(pem), [several, one])
 
 
-def urls(admissions: Admissions, session: SessionId, side: Side) -> list[str]:
-    return [leg.url for leg in admissions.legs(session, side, KEY, now_ms=1000, until_ms=2000)]
+def urls(admissions: Admissions, session: SessionId, side: Side, region: str = "") -> list[str]:
+    legs = admissions.legs(session, side, KEY, region=region, now_ms=1000, until_ms=2000)
+    return [leg.url for leg in legs]
 
 
 def test_both_ends_of_a_session_are_sent_to_the_same_worker_and_sessions_to_all(
@@ -42,6 +43,20 @@ def test_both_ends_of_a_session_are_sent_to_the_same_worker_and_sessions_to_all(
         assert technician[1] == "wss://one.example/relay"
         seen.add(technician[0])
     assert seen == set(URLS)
+
+
+def test_the_legs_are_those_of_the_sessions_region(admissions: Admissions) -> None:
+    session = SessionId(new_id("ses"))
+    assert [region.name for region in admissions.regions] == ["main", "east"]
+    assert urls(admissions, session, Side.GATEWAY, "east") == ["wss://one.example/relay"]
+    (leg,) = urls(admissions, session, Side.GATEWAY, "main")
+    assert leg in URLS
+
+
+def test_a_region_that_is_gone_from_the_configuration_leaves_all(admissions: Admissions) -> None:
+    assert len(urls(admissions, SessionId(new_id("ses")), Side.GATEWAY, "gone")) == len(
+        admissions.regions
+    )
 
 
 def test_every_worker_is_told_of_a_session_that_is_over(admissions: Admissions) -> None:

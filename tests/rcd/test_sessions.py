@@ -43,7 +43,15 @@ from rclib.wire.control import (
 from rclib.wire.gate import GateError, TunnelCounters
 from rclib.wire.identity import offer_key_statement, sign
 from rclib.wire.ids import ClientId, DeviceId, IdentityKey, RelayId, SessionId, TunnelKey
-from rclib.wire.session import EndReason, LinkAddresses, Protocol, RefusalReason, Target
+from rclib.wire.session import (
+    EndReason,
+    LinkAddresses,
+    PathKind,
+    PathStatus,
+    Protocol,
+    RefusalReason,
+    Target,
+)
 
 if TYPE_CHECKING:
     from rcd.commands import Command
@@ -326,3 +334,28 @@ class TestIdle:
 
     def test_without_an_idle_timeout_a_quiet_session_stays(self) -> None:
         assert self.run_idle(32 / 25, idle_s=0) == []
+
+
+class TestPath:
+    """What the record says of it."""
+
+    def test_a_path_told_before_the_counters_are_read_starts_the_session(self) -> None:
+        sessions = core()
+        sessions.offered(offer(), SENT_MS, NOW, pinned=IDENTITY_KEY)
+        sessions.prepared(session_id(), OUR_TUNNEL_KEY)
+        sessions.opened(session_id(), "rcg0", "kernel")
+        told_path = PathStatus(
+            PathKind.DIRECT, SENT_MS, relay="relay0", region="east", rtt_ms=12.5, mtu=1280
+        )
+        commands = sessions.path_changed(session_id(), told_path, NOW)
+        (record,) = [c for c in commands if isinstance(c, Record)]
+        assert record.detail == {
+            "path": "direct",
+            "since_ms": str(SENT_MS),
+            "relay": "relay0",
+            "region": "east",
+            "rtt_ms": "12.5",
+            "mtu": "1280",
+        }
+        assert [c.state for c in sessions.open] == [State.RUNNING]
+        assert sessions.measured([counters(92)], NOW, lambda _: told_path) == []

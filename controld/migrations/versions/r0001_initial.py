@@ -342,6 +342,7 @@ def _create_tables() -> None:
         sa.Column("technician_key", sa.LargeBinary(), nullable=True),
         sa.Column("technician_signature", sa.LargeBinary(), nullable=True),
         sa.Column("link_pair", sa.Integer(), nullable=True),
+        sa.Column("region", sa.Text(), nullable=False),
         sa.Column("asked_plant", sa.Boolean(), nullable=False),
         sa.Column("answer_by_ms", sa.BigInteger(), nullable=True),
         sa.Column("lease_until_ms", sa.BigInteger(), nullable=True),
