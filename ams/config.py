@@ -16,7 +16,7 @@ class AmsConfig(Config, frozen=True, kw_only=True):
     """The page's place in the plant."""
 
     listen: str = "127.0.0.1:8443"
-    """The gateway's address on the plant side."""
+    """The gateway's address on the plant side; nothing is heard from another interface."""
     hosts: tuple[str, ...] = ()
     """Names under which browsers may ask, besides the address they connect to."""
     plain_http: bool = False

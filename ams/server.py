@@ -16,10 +16,10 @@ from ams.guard import middleware
 from ams.history_pages import HistoryPages
 from ams.metrics import Metrics
 from ams.plant_pages import PlantPages
+from ams.plant_side import open_listeners
 from ams.release_pages import ReleasePages
 from ams.website import Website
 from rclib.pages.guard import MAX_BODY_BYTES, is_own_host
-from rclib.runtime.errors import bind_error
 from rclib.runtime.net import endpoint_of, parse_endpoint
 from rclib.runtime.tlsfiles import server_context
 
@@ -112,10 +112,8 @@ async def _serve(
     )
     await runner.setup()
     undo.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, str(endpoint.host), endpoint.port, ssl_context=tls).start()
-    except OSError as exc:
-        raise bind_error(exc, f"TCP {endpoint}") from None
+    for listener in open_listeners(endpoint):
+        await web.SockSite(runner, listener, ssl_context=tls).start()
     return endpoint_of(runner.addresses[0])
 
 

@@ -21,6 +21,7 @@ import msgspec
 from rcd.reach_stun import ask_stun
 from rclib.runtime.clock import wall_ms
 from rclib.tunnel.book_resolver import BookResolver
+from rclib.tunnel.name_lookup import family_of
 from rclib.tunnel.uplink import is_out_of_date, why_unreachable
 from rclib.wire.codec import decode_json
 from rclib.wire.control import SERVERS_PATH, ServerList, StunServer
@@ -124,7 +125,9 @@ class Findings:
             except OSError as exc:
                 outcome, detail = _unresolved(exc), exc.strerror or str(exc)
         # On a day without DNS the rest can still be tried where the server was last.
-        self._addresses[name] = book.order(name, found)
+        tries = book.order(name, found)
+        # An IPv6 address where there is no IPv6 would only blur what the other one says.
+        self._addresses[name] = [each for each in tries if _has_route(each)] or tries
         return _check(CheckPart.NAME, Place(name, 53), outcome, detail)
 
     # TLS.
@@ -223,6 +226,16 @@ def _errno(fault: Exception) -> int | None:
 def _unresolved(fault: OSError) -> CheckOutcome:
     """`fault` is the resolver's. EAI_AGAIN: it gave up on servers that did not answer."""
     return CheckOutcome.SILENT if fault.errno == socket.EAI_AGAIN else CheckOutcome.UNKNOWN
+
+
+def _has_route(address: str) -> bool:
+    """Whether the kernel knows a way there; a UDP socket finds out without sending anything."""
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect((address, 9))
+        except OSError:
+            return False
+    return True
 
 
 def _clock(control: CheckOutcome, offset_s: float | None) -> Check:
