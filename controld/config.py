@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -20,6 +20,9 @@ from rclib.wire.session import RegionName
 
 HostName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9.:-]{1,255}\Z")]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+
+LEAST_WORK_MIB: Final = 35
+"""MiB of memory times passes: the cheapest that OWASP's password storage cheat sheet accepts."""
 
 
 class TlsConfig(Config, frozen=True, kw_only=True):
@@ -113,6 +116,25 @@ class LimitsConfig(Config, frozen=True, kw_only=True):
     tokens_per_user: Annotated[int, msgspec.Meta(ge=0, le=256)] = 20
 
 
+class PasswordsConfig(Config, frozen=True, kw_only=True):
+    """What one guess costs who holds a copy of the database: argon2id's parameters.
+
+    By default the second choice of RFC 9106, section 4. A password keeps the cost it was set at.
+    """
+
+    memory_mib: Annotated[int, msgspec.Meta(ge=7, le=1024)] = 64
+    passes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 3
+    lanes: Annotated[int, msgspec.Meta(ge=1, le=16)] = 4
+
+    def __post_init__(self) -> None:
+        work = self.memory_mib * self.passes
+        if work < LEAST_WORK_MIB:
+            raise ValueError(
+                f"memory_mib x passes is {work}: guessing would be too cheap; "
+                f"use at least {LEAST_WORK_MIB}"
+            )
+
+
 class ControldConfig(Config, frozen=True, kw_only=True):
     """Everything the operator decides."""
 
@@ -139,6 +161,7 @@ class ControldConfig(Config, frozen=True, kw_only=True):
     times: TimesConfig = TimesConfig()
     syslog: SyslogConfig | None = None
     limits: LimitsConfig = LimitsConfig()
+    passwords: PasswordsConfig = PasswordsConfig()
     status: StatusConfig = StatusConfig()
     providers: tuple[ProviderConfig, ...] = ()
     client_url: Annotated[str, msgspec.Meta(pattern=r"\Ahttps://[\x21-\x7e]{1,500}\Z")] | None = (

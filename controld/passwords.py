@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from argon2 import Parameters, PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
+if TYPE_CHECKING:
+    from controld.config import PasswordsConfig
+
 MIN_LENGTH: Final = 12
 MAX_LENGTH: Final = 256
 _AT_ONCE: Final = 2
-"""Each check takes 64 MiB; who floods the login waits here instead of exhausting memory."""
+"""Each check takes its memory; who floods the login waits here instead of exhausting memory."""
+
+
+def cost_of(config: PasswordsConfig) -> Parameters:
+    return replace(
+        RFC_9106_LOW_MEMORY,
+        memory_cost=config.memory_mib * 1024,
+        time_cost=config.passes,
+        parallelism=config.lanes,
+    )
 
 
 class Passwords:

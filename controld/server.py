@@ -40,7 +40,7 @@ from controld.link_hub import Hub
 from controld.link_server import LinkServer
 from controld.metrics import Metrics
 from controld.oidc_client import Providers
-from controld.passwords import Passwords
+from controld.passwords import Passwords, cost_of
 from controld.portal import (
     account_pages,
     gateway_pages,
@@ -202,7 +202,7 @@ async def open_server(
             admissions=admissions,
             coordinator=coordinator,
             notary=notary,
-            passwords=passwords or Passwords(),
+            passwords=passwords or Passwords(cost_of(config.passwords)),
             sealer=sealer,
             providers=providers,
             metrics=metrics,
