@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
+from testbed import forked
 from testbed.errors import BedError
 from testbed.namespaces import enter
-from testbed.process import Process
+from testbed.process import Popen, Process
 from testbed.waiting import SLOWNESS, until
 
 if TYPE_CHECKING:
@@ -76,6 +78,8 @@ class Host:
         With `check` a failure becomes a BedError that carries stderr. A program that outlives the
         timeout is killed and becomes a BedError.
         """
+        if not stdin and forked.can_run(command, env or {}):
+            return self._run_forked(command, timeout_s, env, check=check)
         popen = self._start(command, subprocess.PIPE, subprocess.PIPE, env)
         process = Process(popen, _command_name(command), Path(os.devnull), Path(os.devnull))
         try:
@@ -84,11 +88,7 @@ class Host:
             process.send_signal(signal.SIGKILL)
             popen.communicate()
             raise BedError(f"{self.name}: {command} still ran after {timeout_s:g} s") from None
-        if check and popen.returncode:
-            raise BedError(
-                f"{self.name}: {command} ended with {popen.returncode}: {errors.strip()}"
-            )
-        return subprocess.CompletedProcess(command, popen.returncode, output, errors)
+        return self._done(command, popen.returncode, output, errors, check=check)
 
     def popen(
         self,
@@ -103,7 +103,10 @@ class Host:
         stem = self._directory / "logs" / (f"{name}.{number}" if number else name)
         out, log = stem.with_suffix(stem.suffix + ".out"), stem.with_suffix(stem.suffix + ".log")
         with out.open("w") as stdout, log.open("w") as stderr:
-            popen = self._start(command, stdout, stderr, env)
+            if forked.can_run(command, env or {}):
+                popen: Popen = self._fork(command, stdout, stderr, env)
+            else:
+                popen = self._start(command, stdout, stderr, env)
         process = Process(popen, name, out, log)
         self._processes.append(process)
         return process
@@ -126,6 +129,50 @@ class Host:
     def _listens(self, port: int) -> bool:
         done = self.run(["ss", "-Hltn", f"sport = :{port}"])
         return bool(done.stdout.strip())
+
+    def _run_forked(
+        self,
+        command: Sequence[str | Path],
+        timeout_s: float,
+        env: Mapping[str, str] | None,
+        *,
+        check: bool,
+    ) -> subprocess.CompletedProcess[str]:
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            process = self._fork(command, output, errors, env)
+            try:
+                status = process.wait(timeout_s * SLOWNESS)
+            except subprocess.TimeoutExpired:
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                raise BedError(f"{self.name}: {command} still ran after {timeout_s:g} s") from None
+            output.seek(0)
+            errors.seek(0)
+            return self._done(command, status, output.read(), errors.read(), check=check)
+
+    def _fork(
+        self,
+        command: Sequence[str | Path],
+        stdout: IO[str],
+        stderr: IO[str],
+        env: Mapping[str, str] | None,
+    ) -> forked.Forked:
+        with Path(os.devnull).open() as stdin:
+            files = (stdin.fileno(), stdout.fileno(), stderr.fileno())
+            return forked.run(command, self.pid, _environment(env), files)
+
+    def _done(
+        self,
+        command: Sequence[str | Path],
+        status: int,
+        output: str,
+        errors: str,
+        *,
+        check: bool,
+    ) -> subprocess.CompletedProcess[str]:
+        if check and status:
+            raise BedError(f"{self.name}: {command} ended with {status}: {errors.strip()}")
+        return subprocess.CompletedProcess(command, status, output, errors)
 
     def _start(
         self,

@@ -9,6 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from testbed.errors import BedError, WaitTimeoutError
+from testbed.forked import Forked
 from testbed.namespaces import child_of
 from testbed.waiting import SLOWNESS, until
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+Popen: TypeAlias = subprocess.Popen[str] | Forked
+"""A program, or the nsenter in front of it, which ends as the program ends."""
 Message: TypeAlias = dict[str, Any]
 """One line of JSON that a tool printed. Tools name the kind of line in `event`."""
 
@@ -25,11 +28,11 @@ _TAIL_LINES = 15
 
 
 class Process:
-    """Made by Host.popen. `popen` is the nsenter in front, which ends as the program ends."""
+    """Made by Host.popen."""
 
     def __init__(
         self,
-        popen: subprocess.Popen[str],
+        popen: Popen,
         name: str,
         out: Path,
         log: Path,
@@ -45,9 +48,12 @@ class Process:
     @property
     def pid(self) -> int:
         """The program's process id as this process sees it. BedError if it has already ended."""
+        if isinstance(self.popen, Forked):
+            return self.popen.pid
+        popen = self.popen
         if self._pid is None:
             self._pid = until(
-                lambda: child_of(self.popen) or (-1 if self.popen.poll() is not None else None),
+                lambda: child_of(popen) or (-1 if popen.poll() is not None else None),
                 _APPEAR_S,
                 f"{self.name} to start",
             )
@@ -75,7 +81,7 @@ class Process:
             if self.popen.poll() is None:
                 raise
             return  # it ended between the two looks
-        if number == signal.SIGCONT:
+        if number == signal.SIGCONT and isinstance(self.popen, subprocess.Popen):
             # nsenter stops along with its child and does not wake up with it.
             self.popen.send_signal(number)
 
