@@ -9,11 +9,12 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from testbed.errors import BedError
+from testbed.waiting import SLOWNESS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TIMEOUT_S = 15
+TIMEOUT_S = 15 * SLOWNESS
 
 
 class ApiError(BedError):

@@ -7,7 +7,9 @@ import re
 from html import unescape
 from urllib.parse import urlencode
 
-TIMEOUT_S = 15
+from testbed.waiting import SLOWNESS
+
+TIMEOUT_S = 15 * SLOWNESS
 SEE_OTHER = 303
 
 

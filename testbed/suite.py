@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from testbed.api_client import ApiClient
 from testbed.errors import BedError
 from testbed.topology import Role
-from testbed.waiting import until
+from testbed.waiting import SLOWNESS, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,13 @@ certificate = "{tls}/cert.pem"
 key = "{tls}/key.pem"
 token_keys = ["{data}/token-key.pub.pem"]
 """
+EMULATED_TOML = """\
+[passwords]
+memory_mib = 7
+passes = 5
+lanes = 1
+"""
+"""The least work controld accepts: at the usual price a login takes longer than a request may."""
 AMS_TOML = """\
 listen = "192.168.1.1:{port}"
 plain_http = true
@@ -97,7 +104,8 @@ class Suite:
         text = config.read_text()
         for relay, region in self.regions.items():
             text = text.replace(f'id = "{relay}"', f'id = "{relay}"\nregion = "{region}"')
-        config.write_text(f"{text}\n{settings}")
+        slow = EMULATED_TOML if SLOWNESS > 1 else ""
+        config.write_text(f"{text}\n{slow}{settings}")
         self.start_controld()
         for name in RELAYS:
             self.start_relay(name)
