@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 PROGRAMS: Final = ("controld", "relayd", "stund", "rcd", "rcd.gate", "ams", "rcc", "rcc.gate")
 _TOOLS: Final = "testbed.tools."
-_BESIDES: Final = ("pymodbus.server", "pymodbus.simulator", "controld.store_migrate")
-"""What tools and programs import late."""
+_BESIDES: Final = {"controld": ("controld.store_migrate",), "rcd.gate": ("rcd.gate.program",)}
+"""What programs import late."""
 
 _NAMESPACES: Final = ("uts", "net", "pid", "mnt")
 _MESSAGE_BYTES: Final = 1 << 17
@@ -119,13 +119,6 @@ def _forker() -> socket.socket:
 
 
 def main() -> None:
-    for program in PROGRAMS:
-        importlib.import_module(f"{program}.__main__")
-        del sys.modules[f"{program}.__main__"]  # each runs it as its own
-    for module in _BESIDES:
-        importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # these pages stay shared
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     link = socket.socket(fileno=os.dup(0))
     link.send(b"ready")
@@ -133,12 +126,26 @@ def main() -> None:
         message, files, _, _ = socket.recv_fds(link, _MESSAGE_BYTES, 4)
         if not message:
             return
+        request = json.loads(message)
+        _prepare(request["command"][0])
         if os.fork() == 0:
             link.close()
-            _become(json.loads(message), files)
+            _become(request, files)
             return
         for each in files:
             os.close(each)
+
+
+@cache
+def _prepare(module: str) -> None:
+    """Import what it will import, once."""
+    program = f"{module}.__main__" if module in PROGRAMS else module
+    importlib.import_module(program)
+    del sys.modules[program]  # each runs it as its own
+    for each in _BESIDES.get(module, ()):
+        importlib.import_module(each)
+    gc.collect()
+    gc.freeze()  # these pages stay shared
 
 
 def _become(request: dict[str, object], files: list[int]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbed.browser import Browser
 from testbed.suite import AMS_PORT, CONTROL_HOST, Suite
-from testbed.waiting import until
+from testbed.waiting import SLOWNESS, until
 
 if TYPE_CHECKING:
     from testbed.api_client import ApiClient
@@ -170,7 +170,8 @@ class Story:
 
     def read_plc(self, seconds: float = 20) -> dict[str, Any]:
         """Read registers over the tunnel; raises if there was no answer."""
-        command = [sys.executable, "-m", "testbed.tools.modbus_read", PLC, "0", "26", str(seconds)]
+        tries = [PLC, "0", "26", str(seconds * SLOWNESS)]
+        command = [sys.executable, "-m", "testbed.tools.modbus_read", *tries]
         done = self.bed.host(self.technician_host).run(command, timeout_s=seconds + 10, check=True)
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer

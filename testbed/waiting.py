@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 SLOWNESS: Final = float(os.environ.get("TESTBED_SLOWNESS", "1"))
 """How much longer everything may take here than on a real machine: an emulated one sets it."""
 
-# Where a look itself takes long, looking all the time would hold up what is waited for.
-_POLL_INTERVAL_S = 0.01 if SLOWNESS == 1 else 0.25
+_POLL_INTERVAL_S = 0.01
 
 Found = TypeVar("Found")
 
@@ -28,9 +27,10 @@ def until(condition: Callable[[], Found | None], timeout_s: float, what: str) ->
     timeout_s *= SLOWNESS
     deadline = time.monotonic() + timeout_s
     while True:
-        late = time.monotonic() >= deadline
+        began = time.monotonic()
         if found := condition():
             return found
-        if late:
+        if began >= deadline:
             raise WaitTimeoutError(f"waited {timeout_s:g} s for {what}")
-        time.sleep(_POLL_INTERVAL_S)
+        # Where a look itself takes long, looking all the time would hold up what is waited for.
+        time.sleep(max(_POLL_INTERVAL_S, time.monotonic() - began))
