@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rclib.tunnel.gate_client import GateClient
-from rclib.wire.gate import Allow, Open
+from rclib.wire.gate import RENEW_S, Allow, Open
 from rclib.wire.ids import SessionId, TunnelKey
 from rclib.wire.session import Protocol
 from testbed.bed import Testbed
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 LINK_SCRIPT = Path(__file__).with_name("udp_link.py")
 START_S = 20.0
+KNOCK_S = 0.4 * min(SLOWNESS, 5)
+"""How long a knock waits. What may not be answered costs all of it."""
 UDP_ECHO = """
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -41,12 +43,19 @@ import socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 kind = socket.SOCK_STREAM if sys.argv[3] == "tcp" else socket.SOCK_DGRAM
 s = socket.socket(family, kind)
-s.settimeout(0.4)
+s.settimeout(float(sys.argv[4]))
 s.connect((sys.argv[1], int(sys.argv[2])))
 if kind == socket.SOCK_DGRAM:
     s.send(b"x")
     s.recv(1)
 """
+
+
+class PatientClient(GateClient):
+    """Waits as long for an answer as this machine needs; the gates' own limits stay as they are."""
+
+    async def _ask(self, verb: Any, expected: Any, timeout_s: float) -> Any:  # noqa: ANN401
+        return await super()._ask(verb, expected, timeout_s * SLOWNESS)
 
 
 class Gates:
@@ -123,18 +132,18 @@ class Gates:
     async def controlled(self) -> AsyncIterator[Pair]:
         async with AsyncExitStack() as stack:
             clients = [
-                await stack.enter_async_context(await GateClient.connect(self.sockets[name]))
+                await stack.enter_async_context(await PatientClient.connect(self.sockets[name]))
                 for name in ("rcd", "rcc")
             ]
             yield Pair(self, *clients)
 
     def answers(self, address: str, port: int, *, family: str = "tcp") -> bool:
         """Whether a service answers the technician."""
-        knock = ["python3", "-c", KNOCK, address, str(port), family]
+        knock = ["python3", "-c", KNOCK, address, str(port), family, str(KNOCK_S)]
         return self.technician.run(knock).returncode == 0
 
     def pings(self, address: str) -> bool:
-        return self.technician.run(["ping", "-c1", "-W0.4", address]).returncode == 0
+        return self.technician.run(["ping", "-c1", f"-W{KNOCK_S}", address]).returncode == 0
 
     def link(self) -> tuple[int, Path, Path]:
         """Join loopback ports of the hosts; returns the port and both halves' sockets."""
@@ -210,8 +219,29 @@ class Pair:
         outside = await self.technician.open(
             Open(session, keys[0], peer, local, port, wide, 1280, 25)
         )
-        until(lambda: self._shaken(outside), 10.0, "the handshake")
+        async with self.renewing(letter):
+            await asyncio.to_thread(until, lambda: self._shaken(outside), 10.0, "the handshake")
         return inside, outside
+
+    @asynccontextmanager
+    async def renewing(self, *letters: str) -> AsyncIterator[None]:
+        """Renew these sessions as rcd does; none of them may end before the block does."""
+        sessions = [self.gates.session(letter) for letter in letters]
+        over = asyncio.Event()
+
+        async def renew() -> None:
+            while not over.is_set() and await self.gateway.renew(sessions) == ():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RENEW_S):
+                        await over.wait()
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+            assert not renewing.done(), "a session ended on the way"
+        finally:
+            over.set()
+            await renewing
 
     async def event(self, timeout_s: float) -> Tampered | Gone:
         """Return the first thing the gateway's gate reports by itself."""

@@ -6,12 +6,12 @@ WireGuard's packets go from NAT to NAT as on a direct path, past every program o
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from rclib.wire.gate import RENEW_S, Allow, UdpEndpoint
+from rclib.wire.gate import Allow, UdpEndpoint
 from rclib.wire.session import Protocol
 from testbed.nat import WAN
 from testbed.tools.plc import ECHO_PORT
@@ -29,12 +29,12 @@ TUNNEL_MTU: Final = 1280
 NARROW_MTU: Final = 1400
 ANSWERS: Final = 30
 
-# Sends a megabyte to an echo service and compares what comes back; then one datagram that fills
-# the tunnel. Arguments: address, port, bytes of the datagram.
+# Sends so many bytes to an echo service and compares what comes back; then a datagram that fills
+# the tunnel, again if it is lost. Arguments: address, port, bytes, bytes of the datagram.
 UPLOAD: Final = """
 import os, socket, sys, threading
-address, size = (sys.argv[1], int(sys.argv[2])), int(sys.argv[3])
-data = os.urandom(1 << 20)
+address, (whole, size) = (sys.argv[1], int(sys.argv[2])), map(int, sys.argv[3:])
+data = os.urandom(whole)
 with socket.create_connection(address, 60) as link:
     sender = threading.Thread(target=link.sendall, args=(data,))
     sender.start()
@@ -46,9 +46,17 @@ assert back == data, f"{len(back)} bytes came back"
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
     link.settimeout(20)
     link.connect(address)
-    link.send(data[:size])
-    assert link.recv(65536) == data[:size]
+    for last in (False, False, True):
+        link.send(data[:size])
+        try:
+            assert link.recv(65536) == data[:size]
+            break
+        except TimeoutError:
+            if last:
+                raise
 """
+DATAGRAM: Final = TUNNEL_MTU - 20 - 8
+"""IPv4 and UDP headers."""
 
 
 @asynccontextmanager
@@ -57,32 +65,24 @@ async def direct(ready: Gates) -> AsyncIterator[Any]:
     session = ready.session("a")
     async with ready.controlled() as pair:
         echo = [Allow(ready.plc, kind, ECHO_PORT) for kind in (Protocol.TCP, Protocol.UDP)]
-        await pair.open(echo)
+        await pair.open(echo, technician_allow=[*echo, Allow(ready.hmi, Protocol.TCP, 80)])
         crossing = ready.bed.counter(
             "internet", f"udp dport {{ {', '.join(map(str, PORTS.values()))} }}"
         )
-        for gate, own, other in ((pair.gateway, "rcd", "rcc"), (pair.technician, "rcc", "rcd")):
-            address = str(ready.bed.host(SIDES[other]).addresses_on(WAN)[0].ip)
-            endpoint = UdpEndpoint(address, PORTS[other])
-            await gate.steer(session, listen_port=PORTS[own], endpoint=endpoint)
-        ready.end_links()  # the way there was before
-
-        over = asyncio.Event()
-
-        async def renew() -> None:
-            while not over.is_set() and await pair.gateway.renew([session]) == ():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(RENEW_S):
-                        await over.wait()
-
-        renewing = asyncio.create_task(renew())
-        try:
+        async with pair.renewing("a"):
+            for gate, own, other in ((pair.gateway, "rcd", "rcc"), (pair.technician, "rcc", "rcd")):
+                address = str(ready.bed.host(SIDES[other]).addresses_on(WAN)[0].ip)
+                endpoint = UdpEndpoint(address, PORTS[other])
+                await gate.steer(session, listen_port=PORTS[own], endpoint=endpoint)
+            ready.end_links()  # the way there was before
             yield pair
-            assert not renewing.done(), "the session ended on the way"
-        finally:
-            over.set()
-            await renewing
         assert crossing.packets > ANSWERS, "another way was taken; then this proves nothing"
+
+
+def upload(ready: Gates, size: int) -> None:
+    arguments = (ready.plc, ECHO_PORT, size, DATAGRAM)
+    command = ["python3", "-c", UPLOAD, *map(str, arguments)]
+    ready.technician.run(command, timeout_s=120, check=True)
 
 
 @pytest.mark.both_kernels
@@ -92,11 +92,9 @@ async def test_a_full_size_upload_passes_an_uplink_of_1400_bytes(ready: Gates) -
         for host, interface in narrowed:
             host.run(["ip", "link", "set", interface, "mtu", str(NARROW_MTU)], check=True)
         async with direct(ready):
-            size = TUNNEL_MTU - 20 - 8  # IPv4 and UDP headers
-            command = ["python3", "-c", UPLOAD, ready.plc, str(ECHO_PORT), str(size)]
             fragments = ready.bed.counter("internet", "ip frag-off & 0x3fff != 0")
-            whole = ready.bed.counter("plc", f"ip saddr 192.168.1.1 udp length {size + 8}")
-            await asyncio.to_thread(ready.technician.run, command, timeout_s=60, check=True)
+            whole = ready.bed.counter("plc", f"ip saddr 192.168.1.1 udp length {DATAGRAM + 8}")
+            await asyncio.to_thread(upload, ready, 1 << 20)
             assert (whole.packets, fragments.packets) == (1, 0)
     finally:
         for host, interface in narrowed:
