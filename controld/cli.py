@@ -22,7 +22,7 @@ from controld import (
 from controld.codes import new_password
 from controld.config import ControldConfig, RelayConfig
 from controld.initialise import CONFIG_NAME, Wanted, initialise, issue_certificate
-from controld.passwords import Passwords
+from controld.passwords import Passwords, cost_of
 from controld.records import Actor, Entry
 from controld.store_offline import write_offline
 from controld.store_url import PostgresServer, parse_database
@@ -87,7 +87,8 @@ def _certificate(arguments: argparse.Namespace) -> int:
 def _reset_password(arguments: argparse.Namespace) -> int:
     database = _database(arguments.config)
     password = new_password()
-    password_hash = Passwords().hash_now(password)
+    config = load_config(ControldConfig, arguments.config)
+    password_hash = Passwords(cost_of(config.passwords)).hash_now(password)
 
     def work(tx: Tx) -> bool:
         user = store_users.find_user_by_name(tx, arguments.name)
