@@ -162,11 +162,11 @@ class Client:
 
     def link_up(self, welcome: LinkWelcome) -> None:  # noqa: ARG002 - nothing in it concerns us
         if self._end is not None:
-            self._end.signalling_changed(control=True)
+            self._end.control_link_is(up=True)
 
     def link_down(self, detail: str) -> None:
         if self._end is not None:
-            self._end.signalling_changed()
+            self._end.control_link_is(up=False)
         if self.core.state in (ClientState.REDEEMING, ClientState.WAITING_FOR_PLANT):
             self.core.detail = detail
             self.changed()

@@ -108,7 +108,7 @@ class Tunnels:
 
     def control_link_is(self, *, up: bool) -> None:
         for end in self._ends.values():
-            end.signalling_changed(control=up)
+            end.control_link_is(up=up)
 
     def probe(self, session: SessionId) -> None:
         """Break a silence from our side."""

@@ -62,6 +62,7 @@ class TunnelEnd:
             on_change=self._leg_changed,
         )
         self._is_closed = False
+        self._is_linked = True  # by which the session came to be
         self._signals: PathSignals | None = None
 
     def look_for_path(self, settings: PathSettings) -> None:
@@ -94,7 +95,7 @@ class TunnelEnd:
         around = Surroundings(self._pump, signals.send, self._relays.redial, self._path_changed)
         self._path = DirectPath(self._session, self._side, settings, around, self._log)
         self._path.start()
-        self.signalling_changed()
+        self._signalling_changed()
 
     def renew(self, relays: tuple[RelayLeg, ...]) -> None:
         self._relays.renew(relays)
@@ -104,10 +105,10 @@ class TunnelEnd:
         if self._signals is not None:
             self._signals.received(payload)
 
-    def signalling_changed(self, *, control: bool = False) -> None:
-        """The relays or the control link came or went."""
-        if self._path is not None:
-            self._path.signalling(possible=control or self._relays.active is not None)
+    def control_link_is(self, *, up: bool) -> None:
+        """The second way to the other end came or went."""
+        self._is_linked = up
+        self._signalling_changed()
 
     def network_changed(self) -> None:
         """Addresses or routes of this machine changed."""
@@ -150,7 +151,11 @@ class TunnelEnd:
             self._pump.deliver(segment, packets)
 
     def _leg_changed(self, _change: LegChanged) -> None:
-        self.signalling_changed()
+        self._signalling_changed()
+
+    def _signalling_changed(self) -> None:
+        if self._path is not None:
+            self._path.signalling(possible=self._is_linked or self._relays.active is not None)
 
     def _path_changed(self) -> None:
         status = self.path()
