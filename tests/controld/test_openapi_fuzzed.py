@@ -7,10 +7,13 @@ headers and body.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.controld.conftest import ADMIN_PASSWORD
 
 if TYPE_CHECKING:
     from tests.controld.conftest import Rig
@@ -24,11 +27,10 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-NOT_ASKED = (
-    "/api/v1/events",  # never ends
-    "/api/v1/logout",  # ends the login the others are asked with
-    "/api/v1/password",
-)
+ENDLESS = "/api/v1/events"
+"""Its answer never ends; tests/controld/test_api_events.py reads it."""
+OWN_LOGIN = ("/api/v1/password", "/api/v1/logout")
+"""They end the login they are asked with, so each has one to spare."""
 EXAMPLES, SEED = 25, 1
 
 
@@ -43,26 +45,38 @@ async def tell_what_there_is(rig: Rig) -> None:
     (world.directory / "schemathesis.toml").write_text(told, encoding="utf-8")
 
 
-async def test_every_answer_is_one_that_the_document_names(rig: Rig) -> None:
-    """With an administrator's token, on a plant with a gateway online and a session prepared."""
+async def fuzz(rig: Rig, token: str, *selection: str) -> None:
+    """Ask each selected operation EXAMPLES times and more; fails with what was said."""
     world = rig.world
-    await tell_what_there_is(rig)
-    exclude = [argument for path in NOT_ASKED for argument in ("--exclude-path", path)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run"),
         f"{world.anyone.base}/api/v1/openapi.json",
         *("--tls-verify", str(world.directory / "tls/ca.pem")),
-        *("--header", f"Authorization: Bearer {world.admin.token}"),
+        *("--header", f"Authorization: Bearer {token}"),
         *("--checks", ",".join(CHECKS)),
         *("--max-examples", str(EXAMPLES), "--seed", str(SEED), "--workers", "1"),
         *("--generation-database", "none", "--no-color"),
-        *exclude,
+        *selection,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=world.directory,
     )
     said, _ = await process.communicate()
     assert process.returncode == 0, said.decode()[-8000:]
+
+
+async def test_every_answer_is_one_that_the_document_names(rig: Rig) -> None:
+    """With an administrator's token, on a plant with a gateway online and a session prepared."""
+    world = rig.world
+    await tell_what_there_is(rig)
+    left_out = (("--exclude-path", path) for path in (ENDLESS, *OWN_LOGIN))
+    await fuzz(rig, world.admin.token, *itertools.chain(*left_out))
     assert (await world.admin("GET", "/gateways")).status == 200  # the login is still one
     actions = set(await world.actions())
     assert {"gateway_created", "device_created", "user_created", "session_ended"} <= actions
+
+
+@pytest.mark.parametrize("path", OWN_LOGIN)
+async def test_so_are_the_answers_to_what_ends_a_login(rig: Rig, path: str) -> None:
+    spare = await rig.world.anyone.login("admin", ADMIN_PASSWORD)
+    await fuzz(rig, spare.token, "--include-path", path)
