@@ -58,8 +58,14 @@ def spread(values: Iterable[float], digits: int = 3) -> Spread:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """Compare two candidates round by round."""
-    return spread(a / b for a, b in zip(ours, theirs, strict=True))
+    """Compare two candidates round by round, but for rounds in which nothing was measured.
+
+    On a busy machine a candidate may not have had its CPU at all. ValueError: in no round.
+    """
+    both = [(a, b) for a, b in zip(ours, theirs, strict=True) if a and b]
+    if not both:
+        raise ValueError("there is no round in which both were measured")
+    return spread(a / b for a, b in both)
 
 
 def medians(rounds: Sequence[Any]) -> dict[str, float]:

@@ -130,7 +130,7 @@ def _figures(cases: Sequence[Case], without: Load) -> dict[str, Spread]:
     loads = [case.load for case in cases]
     return {
         "peak_gbit_per_s": spread(peaks),
-        "headroom": spread(without.gbit_per_s / peak for peak in peaks),
+        "headroom": ratio([without.gbit_per_s] * len(peaks), peaks),
         "offered_of_peak": ratio([load.offered_gbit_per_s for load in loads], peaks),
         "goodput_of_peak": ratio([load.gbit_per_s for load in loads], peaks),
         "dropped_at_source": spread(load.dropped_at_source for load in loads),

@@ -4,12 +4,10 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import pytest
 
 from bench import measure
-
-if TYPE_CHECKING:
-    import pytest
 
 
 @dataclass
@@ -52,3 +50,9 @@ def test_a_report_is_one_json_object_with_the_machine(capsys: pytest.CaptureFixt
 
     assert document["x"]["ratio"] == {"median": 2, "lowest": 1, "highest": 4}
     assert document["x"]["machine"]["cpus"] == os.cpu_count()
+
+
+def test_a_round_in_which_a_candidate_did_nothing_is_left_out_of_the_ratio() -> None:
+    assert measure.ratio([4.0, 6.0, 8.0], [2.0, 0.0, 2.0]) == measure.Spread(3.0, 2.0, 4.0)
+    with pytest.raises(ValueError, match="no round"):
+        measure.ratio([1.0], [0.0])
