@@ -4,8 +4,9 @@ Real processes: relayd over TLS, two tunnel ends, and a generator in the place o
 Three kinds of end take turns: `on`, the suite's; `off`, the loop one writes first, with one packet
 per read and per message (`bench.obvious_end`); and `one_per_message`, the suite's code with room
 for one packet in a burst, which still reads and writes in batches. relayd is the same for all.
-The target is set against `off`. All processes share this machine's CPUs, so the figures are ratios,
-not capacity. The last line is one JSON object.
+The target is set against `off`. Then `overload`: the suite's ends get OVERLOAD times what
+the window brought, at an even pace that heeds nobody. All processes share this machine's CPUs, so
+the figures are ratios, not capacity. The last line is one JSON object.
 
 Run it with `python -m bench.chain` or `make bench-chain`.
 """
@@ -17,11 +18,9 @@ import asyncio
 import multiprocessing as mp
 import socket
 import ssl
-import struct
 import tempfile
-import time
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bench.measure import cpu_s, interleave, medians, ratio, report
 from bench.obvious_end import run_obvious_end
 from bench.relay_cloud import Cloud, pem_of, session_id
+from bench.udp_load import PACKET_BYTES, flood, pour, wait_for_path
 from rclib.runtime.logs import configure_logging, get_logger
 from rclib.runtime.loop import new_event_loop
 from rclib.tunnel.burst_buffer import MAX_BURST_BYTES, MAX_PACKET_BYTES
@@ -49,13 +49,9 @@ if TYPE_CHECKING:
 
     from rclib.wire.control import RelayLeg
 
-PACKET_BYTES: Final = 1452
-BATCH: Final = 32
-"""Packets the generator hands to the kernel in one call, so that it is not what is measured."""
-WINDOW: Final = 256
-"""Packets under way: the generator waits for the sink as TCP inside the tunnel would."""
-STALL_S: Final = 0.05
-UDP_SEGMENT: Final = 103
+ON_TO_OFF: Final = 5.0
+OVERLOAD: Final = 3.0
+OVERLOAD_ROUNDS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -86,22 +82,48 @@ def main() -> None:
             {name: partial(measure, cloud, run, arguments.seconds) for name, run in ENDS.items()},
             arguments.rounds,
         )
+        overload = [measure_overload(cloud, arguments.seconds / 2) for _ in range(OVERLOAD_ROUNDS)]
     counted = {name: found[1:] for name, found in rounds.items()}  # the first round warms up
     speed = {name: [each.gbit_per_s for each in found] for name, found in counted.items()}
+    on_to_off = ratio(speed["on"], speed["off"])
     report(
         "chain",
         {
             "packet_bytes": PACKET_BYTES,
             "rounds": len(counted["on"]),
             **{name: medians(found) for name, found in counted.items()},
-            "on_to_off": ratio(speed["on"], speed["off"]),
+            "on_to_off": on_to_off,
             "on_to_one_per_message": ratio(speed["on"], speed["one_per_message"]),
-            "target": {"on_to_off": 5},
+            "overload": medians(overload),
+            "target": {"on_to_off": ON_TO_OFF, "met": on_to_off.median >= ON_TO_OFF},
         },
     )
 
 
-def measure(cloud: Cloud, run: RunEnd, seconds: float) -> Round:
+@dataclass(frozen=True)
+class Overload:
+    """What one round of too much showed; shares are of what was offered."""
+
+    offered_of_peak: float
+    goodput_of_peak: float
+    dropped_by_kernel: float
+    """At the sending end's socket: where the real end drops, too."""
+    dropped_elsewhere: float
+
+
+@dataclass
+class Chain:
+    """Generator, two ends and relay, running."""
+
+    source: socket.socket
+    sink: socket.socket
+    relayd_pid: int
+    ends: list[End]
+
+
+@contextmanager
+def running(cloud: Cloud, run: RunEnd) -> Iterator[Chain]:
+    """Start all of it; the ends are there to be stopped."""
     with ExitStack() as stack:
         relayd_pid, url = stack.enter_context(cloud.relayd())
         source, sink = (
@@ -112,13 +134,18 @@ def measure(cloud: Cloud, run: RunEnd, seconds: float) -> Round:
             for side, wireguard in ((Side.TECHNICIAN, source), (Side.GATEWAY, sink))
         ]
         wait_for_path(source, sink)
-        pids = (relayd_pid, *(end.pid for end in ends))
+        yield Chain(source, sink, relayd_pid, ends)
+
+
+def measure(cloud: Cloud, run: RunEnd, seconds: float) -> Round:
+    with running(cloud, run) as chain:
+        pids = (chain.relayd_pid, *(end.pid for end in chain.ends))
         before = [cpu_s(pid) for pid in pids]
-        sent, received, elapsed = flood(source, sink, seconds)
+        sent, received, elapsed = flood(chain.source, chain.sink, seconds)
         relay, sending, receiving = (
             cpu_s(pid) - then for pid, then in zip(pids, before, strict=True)
         )
-        kernel, to_wireguard, legs = zip(*(end.stop() for end in ends), strict=True)
+        kernel, to_wireguard, legs = zip(*(end.stop() for end in chain.ends), strict=True)
     gbit = received * PACKET_BYTES * 8 / 1e9
     return Round(
         round(gbit / elapsed, 3),
@@ -132,50 +159,18 @@ def measure(cloud: Cloud, run: RunEnd, seconds: float) -> Round:
     )
 
 
-# The generator.
-
-
-def wait_for_path(source: socket.socket, sink: socket.socket) -> None:
-    """Send until packets come through and none is under way."""
-    sink.settimeout(0.2)
-    deadline = time.monotonic() + 20
-    came = False
-    while time.monotonic() < deadline:
-        if not came:
-            source.send(b"\x04 is the path there?")
-        try:
-            came = bool(sink.recv(MAX_PACKET_BYTES))
-        except TimeoutError:
-            if came:
-                return
-    raise SystemExit("no packet came through within 20 s")
-
-
-def flood(source: socket.socket, sink: socket.socket, seconds: float) -> tuple[int, int, float]:
-    """Keep WINDOW packets under way; returns packets sent, received, and the seconds."""
-    batch = (b"\x04" + bytes(PACKET_BYTES - 1)) * BATCH
-    control = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", PACKET_BYTES))]
-    buffer = bytearray(MAX_PACKET_BYTES)
-    source.settimeout(0)
-    sent = received = lost = 0
-    start = time.monotonic()
-    while time.monotonic() - start < seconds:
-        while sent - received - lost <= WINDOW - BATCH:
-            source.sendmsg([batch], control)
-            sent += BATCH
-        sink.settimeout(STALL_S)
-        try:
-            sink.recv_into(buffer)
-        except TimeoutError:
-            lost = sent - received
-            continue
-        received += 1
-        sink.settimeout(0)
-        with suppress(BlockingIOError):
-            for _ in range(BATCH):
-                sink.recv_into(buffer)
-                received += 1
-    return sent, received, time.monotonic() - start
+def measure_overload(cloud: Cloud, seconds: float) -> Overload:
+    with running(cloud, ENDS["on"]) as chain:
+        _, received, elapsed = flood(chain.source, chain.sink, seconds)
+        peak = received / elapsed
+        offered, arrived, elapsed = pour(chain.source, chain.sink, seconds, OVERLOAD * peak)
+        (kernel, _, _), _ = (end.stop() for end in chain.ends)
+    return Overload(
+        round(offered / elapsed / peak, 3),
+        round(arrived / elapsed / peak, 3),
+        round(kernel / offered, 3),
+        round((offered - arrived - kernel) / offered, 3),
+    )
 
 
 # The processes.

@@ -1,0 +1,91 @@
+"""A generator in the place of both WireGuards: UDP into one end of a chain, out of the other."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from contextlib import suppress
+from typing import Final
+
+from rclib.tunnel.burst_buffer import MAX_PACKET_BYTES
+
+PACKET_BYTES: Final = 1452
+BATCH: Final = 32
+"""Packets the generator hands to the kernel in one call, so that it is not what is measured."""
+WINDOW: Final = 256
+"""Packets under way: the generator waits for the sink as TCP inside the tunnel would."""
+STALL_S: Final = 0.05
+UDP_SEGMENT: Final = 103
+
+
+def wait_for_path(source: socket.socket, sink: socket.socket) -> None:
+    """Send until packets come through and none is under way."""
+    sink.settimeout(0.2)
+    deadline = time.monotonic() + 20
+    came = False
+    while time.monotonic() < deadline:
+        if not came:
+            source.send(b"\x04 is the path there?")
+        try:
+            came = bool(sink.recv(MAX_PACKET_BYTES))
+        except TimeoutError:
+            if came:
+                return
+    raise SystemExit("no packet came through within 20 s")
+
+
+def flood(source: socket.socket, sink: socket.socket, seconds: float) -> tuple[int, int, float]:
+    """Keep WINDOW packets under way; returns packets sent, received, and the seconds."""
+    batch = (b"\x04" + bytes(PACKET_BYTES - 1)) * BATCH
+    control = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", PACKET_BYTES))]
+    buffer = bytearray(MAX_PACKET_BYTES)
+    source.settimeout(0)
+    sent = received = lost = 0
+    start = time.monotonic()
+    while time.monotonic() - start < seconds:
+        while sent - received - lost <= WINDOW - BATCH:
+            source.sendmsg([batch], control)
+            sent += BATCH
+        sink.settimeout(STALL_S)
+        try:
+            sink.recv_into(buffer)
+        except TimeoutError:
+            lost = sent - received
+            continue
+        received += 1
+        sink.settimeout(0)
+        with suppress(BlockingIOError):
+            for _ in range(BATCH):
+                sink.recv_into(buffer)
+                received += 1
+    return sent, received, time.monotonic() - start
+
+
+def pour(
+    source: socket.socket, sink: socket.socket, seconds: float, packets_per_s: float
+) -> tuple[int, int, float]:
+    """Send at an even pace, whatever arrives; returns packets sent, received, and the seconds."""
+    batch = (b"\x04" + bytes(PACKET_BYTES - 1)) * BATCH
+    control = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", PACKET_BYTES))]
+    buffer = bytearray(MAX_PACKET_BYTES)
+    source.settimeout(0)
+    sink.settimeout(0)
+    sent = received = 0
+    start = time.monotonic()
+    while (elapsed := time.monotonic() - start) < seconds:
+        while sent < elapsed * packets_per_s:
+            with suppress(BlockingIOError):  # dropped before it left: offered all the same
+                source.sendmsg([batch], control)
+            sent += BATCH
+            with suppress(BlockingIOError):
+                for _ in range(BATCH):
+                    sink.recv_into(buffer)
+                    received += 1
+        select.select([sink], [], [], 0.001)
+        with suppress(BlockingIOError):
+            for _ in range(BATCH):
+                sink.recv_into(buffer)
+                received += 1
+    return sent, received, time.monotonic() - start
