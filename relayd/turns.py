@@ -3,7 +3,8 @@
 A relay's round trip under full load is the sum of the turns of all busy legs. aiofastnet, which
 carries picows' connections, reads up to 256 KiB from one before it looks at the next. Measured
 with ten busy pairs: p99 of a quiet pair 8 to 15 times idle at 256 KiB, 2 to 5 at 32 KiB, 2.5 at
-16 KiB, no better at 8 KiB. It costs 10 to 15 % of the throughput per CPU-second.
+16 KiB, no better at 8 KiB. It costs up to a fifth of the throughput per CPU-second with ten busy
+pairs, and none with one.
 """
 
 from __future__ import annotations
