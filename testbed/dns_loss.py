@@ -125,9 +125,11 @@ def soak(story: Story, minutes: float, every_s: float = EVERY_S) -> dict[str, An
 def _told(stream: Process) -> dict[str, float]:
     said = stream.messages()
     took = sorted(each["took_ms"] for each in said if each["event"] == "answer")
+    asked = 1 + max(each["number"] for each in said if "number" in each)
     return {
         "answers": len(took),
-        f"later_than_{LAG_MS}_ms": sum(each["event"] == "silence" for each in said),
+        "unanswered": asked - len(took),
+        f"later_than_{LAG_MS}_ms": sum(each > LAG_MS for each in took),
         "p50_ms": took[len(took) // 2],
         "p99_ms": took[len(took) * 99 // 100],
         "longest_ms": took[-1],
