@@ -1,7 +1,8 @@
 """T9: write the record and say what was acknowledged; later, check that all of it is there.
 
 `python -m testbed.durable_writer write DATABASE` prints the number of each row once it is durable,
-until somebody pulls the plug; `… check DATABASE ACKNOWLEDGED` reads what was printed.
+until somebody pulls the plug; `… check DATABASE ACKNOWLEDGED` reads what was printed, and `… write
+DATABASE ACKNOWLEDGED` does so first.
 DATABASE is a file (made if missing) or postgresql://…
 """
 
@@ -89,14 +90,16 @@ def main() -> int:
     database = parse_database(arguments.database, None, Path())
     if isinstance(database, SqliteFile):
         database.path.touch()
-    if arguments.what == "write":
+    wrong: list[str] = []
+    if arguments.what == "check" or arguments.acknowledged is not None:
+        acknowledged = numbers(arguments.acknowledged) if arguments.acknowledged else []
+        wrong = asyncio.run(check(database, acknowledged))
+        for line in wrong:
+            print(f"LOST: {line}")
+        newest = max(acknowledged, default=0)
+        print(f"{len(acknowledged)} acknowledged changes, newest row {newest}", flush=True)
+    if arguments.what == "write" and not wrong:
         asyncio.run(write(database))
-        return 0
-    acknowledged = numbers(arguments.acknowledged) if arguments.acknowledged else []
-    wrong = asyncio.run(check(database, acknowledged))
-    for line in wrong:
-        print(f"LOST: {line}")
-    print(f"{len(acknowledged)} acknowledged changes, newest row {max(acknowledged, default=0)}")
     return 1 if wrong else 0
 
 

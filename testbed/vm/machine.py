@@ -57,8 +57,8 @@ class Hardware:
 
     cpus: int = 2
     memory_mib: int = 2560
-    disks: tuple[Path, ...] = ()
-    """Raw images: /dev/vda and so on. What the guest flushed is in them, whatever happens."""
+    disks: tuple[str, ...] = ()
+    """What QEMU calls them, a raw image or a `VolatileDisk`'s URL: /dev/vda and so on."""
 
 
 class Machine:
