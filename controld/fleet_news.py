@@ -42,7 +42,12 @@ async def _listen(server: PostgresServer, heard: Callable[[], None]) -> None:
     """Until the connection breaks, which raises; TimeoutError is an OSError."""
     dialect = server.url.get_dialect()()
     _, arguments = dialect.create_connect_args(server.url)
-    connection = await asyncpg.connect(**arguments, timeout=CONNECT_S, command_timeout=CHECK_S)
+    connection = await asyncpg.connect(
+        **arguments,
+        timeout=CONNECT_S,
+        command_timeout=CHECK_S,
+        server_settings={"application_name": NEWS},
+    )
     lost = asyncio.Event()
 
     def hear(*_: Any) -> None:  # noqa: ANN401 -- connection, process, channel and text

@@ -118,14 +118,14 @@ class SharedFleet:
     async def join(self) -> None:
         """Begin to be an instance; raises StartError, StoreUnavailableError."""
 
-        def work(tx: Tx) -> Sequence[InstanceId]:
+        def work(tx: Tx) -> int:
             now_ms = database_ms(tx)
             self._bury(tx, now_ms)
             store_fleet.join(tx, self._elsewhere.me, self._family, now_ms)
-            return store_fleet.living(tx)
+            return now_ms
 
         try:
-            self._living = await self._store.write(work)
+            self._compare_clocks(await self._store.write(work))
         except StrangerError:
             raise StartError(
                 "another controld with other keys or another host serves this database; give "

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CONNECT_S: Final = 10
 COMMAND_S: Final = 10
+STALL_MS: Final = 5000
+"""A writer that stops in the middle, or its machine, holds up the others no longer than this."""
 _WRITER_LOCK: Final = 0x7263_0001  # "rc", and which lock; one database has one controld fleet
 _MIGRATION_LOCK: Final = 0x7263_0002
 NEWS: Final = "controld_news"
@@ -40,8 +42,13 @@ class PostgresBackend:
     def __init__(self, server: PostgresServer) -> None:
         self.name = str(server)
         timeouts = {"timeout": CONNECT_S, "command_timeout": COMMAND_S}
+        alone = {"idle_in_transaction_session_timeout": str(STALL_MS)}
         self.writer = create_async_engine(
-            server.url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=timeouts
+            server.url,
+            pool_size=1,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args=timeouts | {"server_settings": alone},
         )
         self.reader = create_async_engine(
             server.url,

@@ -167,8 +167,10 @@ class Receiver:
     def __init__(self) -> None:
         self.frames: list[str] = []
         self.hang_up_after = 10**9
+        self.connections = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while True:
                 size = int(await reader.readuntil(b" "))
@@ -182,6 +184,18 @@ class Receiver:
 
     def numbers(self) -> list[int]:
         return [int(found[1]) for f in self.frames if (found := re.search(r' seq="(\d+)"', f))]
+
+
+class Duty:
+    """Whether forwarding is this instance's, and that it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.mine = False
+
+    def is_mine(self) -> bool:
+        self.asked.set()
+        return self.mine
 
 
 class TestSyslog:
@@ -207,10 +221,13 @@ class TestSyslog:
             await store.read(lambda tx: list(store_audit.each_row(tx, store_audit.Wanted())))
         )
         target = Target(f"{scheme}://localhost:{port}", data / "tls/ca.pem")
-        forwarder = asyncio.create_task(
-            Forwarder(store, target, "host", structlog.get_logger()).run()
-        )
+        duty = Duty()
+        log = structlog.get_logger()
+        forwarder = asyncio.create_task(Forwarder(store, target, "host", log, duty.is_mine).run())
         try:
+            await duty.asked.wait()
+            assert receiver.connections == 0
+            duty.mine = True
             await _until(lambda: set(receiver.numbers()) >= set(range(1, rows + 1)))
             await store.write(lambda tx: store_audit.append(tx, entry, 1))
             await _until(lambda: rows + 1 in receiver.numbers())

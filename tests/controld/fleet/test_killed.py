@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
 
 from controld import cli
 from controld.initialise import CONFIG_NAME
@@ -23,14 +24,14 @@ from rclib.wire.control import (
     SessionProgress,
 )
 from rclib.wire.session import PathKind
-from tests.controld.conftest import Api, Rig, use_postgres
-from tests.controld.test_fleet import seen
+from tests.controld.conftest import Api, Rig
+from tests.controld.fleet.conftest import seen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from testbed.postgres import Postgres
+    from controld.store_url import PostgresServer
     from tests.controld.conftest import World
 
 
@@ -56,14 +57,13 @@ async def process(data: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process,
         await running.wait()
 
 
+@pytest.mark.slow
 async def test_a_killed_instance_loses_nothing_and_sessions_go_on(
     data: Path,
-    postgres: Postgres,
-    one_time_password: str,
+    database: PostgresServer,
     open_world: Callable[..., Any],
-    capsys: Any,  # noqa: ANN401 -- pytest's
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    await use_postgres(postgres.new_database(), data, one_time_password)
     async with open_world() as b, process(data) as (a, address):
         there = Api(b.admin.http, address, b.admin.token)
         rig = await linked_there(b, there)
