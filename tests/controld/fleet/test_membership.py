@@ -134,7 +134,7 @@ async def test_who_leaves_hands_over_what_is_under_way(
         async with open_world(signed_in=True) as a:
             gateway = await a.gateway()
             user, technician = await b.admin.new_user("tina", "rc_user")
-            client = await b.client(technician)
+            client = await a.client(technician)  # so the offer is A's own
             session = await b.session(gateway, user)
             await a.online(gateway)
             await client.link()
