@@ -14,7 +14,7 @@ from aiohttp import web
 from ams.asking import do, session_id
 from ams.guard import LIVE_PATH
 from ams.rcd_client import RcdAwayError
-from ams.view import view_of
+from ams.view import spelt_path, view_of
 from ams.visits import Notice
 from ams.website import LOGIN_PATH, actor
 from rclib.pages import guard
@@ -193,6 +193,7 @@ class PlantPages:
             status=200 if view.status is not None else _AWAY,
             view=view,
             status_of_rcd=view.status,
+            spelt_path=spelt_path,
             csrf=visit.csrf,
             notice=notice,
             hours=HOURS,

@@ -44,7 +44,7 @@ from rclib.wire.local import (
     decode_request,
     encode,
 )
-from rclib.wire.session import PathKind, Protocol, Target
+from rclib.wire.session import PathKind, PathStatus, Protocol, Target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -84,6 +84,14 @@ def a_session(user: str = "tina") -> SessionStatus:
         reason="fault 17",
         targets=(target,),
         path=PathKind.RELAY,
+        path_details=PathStatus(
+            PathKind.RELAY,
+            1_700_000_000_000,
+            relay="eu1",
+            region="eu-west",
+            rtt_ms=14.2,
+            mtu=1280,
+        ),
         since_ms=1_700_000_000_000,
         lease_remaining_s=500,
         remaining_s=7000,

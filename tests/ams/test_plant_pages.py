@@ -105,6 +105,7 @@ class TestSessions:
             "192.168.1.10",
             "tcp/502",
             "by relay",
+            "RTT 14.2 ms · MTU 1280 · relay eu1 (eu-west)",
             "3 packets to",
         ):
             assert shown in text

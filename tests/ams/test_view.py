@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from ams.rcd_client import Contact
-from ams.view import Shown, is_done, view_of
+from ams.view import Shown, is_done, spelt_path, view_of
 from rclib.wire.access import AccessMode
 from rclib.wire.gate import LIFETIME_S
 from rclib.wire.local import EndSession, GateState, SetAccess, Status
+from rclib.wire.session import PathKind, PathStatus
 from tests.ams.conftest import SESSION, a_session, off, on
 
 NOW_MS = 1_000_000
@@ -61,3 +62,21 @@ def test_only_what_the_status_shows_counts_as_done(
     wanted: SetAccess | EndSession, status: Status, done: bool
 ) -> None:
     assert is_done(wanted, status) is done
+
+
+def test_a_path_is_spelt_with_what_is_known_of_it() -> None:
+    assert (
+        spelt_path(PathStatus(PathKind.RELAY, 1, relay="eu1", mtu=1280))
+        == "MTU 1280 \u00b7 relay eu1"
+    )
+    direct = PathStatus(
+        PathKind.DIRECT,
+        1,
+        relay="eu1",
+        region="west",
+        own_endpoint="198.51.100.2:1",
+        peer_endpoint="192.0.2.2:2",
+        rtt_ms=14.0,
+    )
+    said = "RTT 14 ms \u00b7 relay eu1 (west) \u00b7 198.51.100.2:1 \u2194 192.0.2.2:2"
+    assert spelt_path(direct) == said
