@@ -115,7 +115,10 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Sitzungen starten nur auf Rechnern, die einmal angemeldet wurden.",
         "Sessions start only on computers that were enrolled once.",
     ),
-    "no_computers": ("Noch keiner.", "None yet."),
+    "no_computers": (
+        "Noch keiner. Geben Sie diesem Rechner einen Namen; dann bekommen Sie seinen Code.",
+        "None yet. Give this computer a name, and you get its code.",
+    ),
     "add_computer": ("Rechner anmelden", "Enrol a computer"),
     "computer_name": ("Name des Rechners", "Name of the computer"),
     "computer_code": (

@@ -10,7 +10,10 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "session": ("Sitzung", "Session"),
     "open_sessions": ("Offene Sitzungen", "Open sessions"),
     "past_sessions": ("Vergangene Sitzungen", "Past sessions"),
-    "no_open": ("Keine offene Sitzung.", "No open session."),
+    "no_open": (
+        "Keine offene Sitzung. Wer die Anlage verwaltet, bereitet eine für Sie vor.",
+        "No open session. Whoever manages the gateway prepares one for you.",
+    ),
     "no_open_admin": (
         "Keine offene Sitzung. Bereiten Sie eine vor: Anlage, Maschinen, Personen, Zeit.",
         "No open session. Prepare one: gateway, machines, people, time.",

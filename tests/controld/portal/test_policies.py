@@ -113,7 +113,9 @@ async def test_a_remoteconnect_administrator_sees_it_and_cannot_change_it(
 
 
 async def test_the_page_says_who_may_reach_it_and_what_was(rig: Rig, admin: Visitor) -> None:
+    await rig.world.admin.ok("POST", "/users", {"name": "otto", "role": "rc_user"})
     text = await admin.get(page_of(rig))
+    assert "otto" not in text, "no session names him"
     reach = text[text.index("Who may reach") : text.index("Past sessions")]
     assert reach.index("admin") < reach.index("tina")
     assert reach.count("check the valve") == 2
