@@ -68,6 +68,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Gateway weist eine Unterschrift ab",
         "Gateway refuses a signature",
     ),
+    "event_connection_checked": ("Verbindung geprüft", "Connection checked"),
     "event_ams_login_succeeded": ("Auf der AMS-Seite angemeldet", "Logged in on the AMS page"),
     "event_ams_login_failed": ("AMS-Seite: falsches Passwort", "AMS page: wrong password"),
     "event_ams_password_changed": ("AMS-Passwort geändert", "AMS password changed"),
