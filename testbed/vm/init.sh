@@ -35,7 +35,11 @@ ln -s /proc/self/fd/0 /dev/stdin
 ln -s /proc/self/fd/1 /dev/stdout
 ln -s /proc/self/fd/2 /dev/stderr
 echo /run/vm/modprobe > /proc/sys/kernel/modprobe
-/run/vm/modprobe tun
+# Loaded now, so that no session is the first to need them: that takes seconds here.
+for each in tun veth bridge sch_netem wireguard \
+  nf_conntrack_netlink nft_ct nft_nat nft_masq nft_chain_nat nft_limit nft_log nft_reject_inet; do
+  /run/vm/modprobe "$each"
+done
 ip link set lo up
 echo "vm: up after $(cut -d' ' -f1 /proc/uptime) s, Linux $(uname -r)" > /dev/vport0p1
 sh /run/vm/command < /dev/null > /dev/vport0p1 2>&1
