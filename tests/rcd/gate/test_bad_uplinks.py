@@ -1,4 +1,4 @@
-"""A session on an uplink as plants have them: narrower than the tunnel's packets expect.
+"""A session on uplinks as plants have them: narrow, slow and lossy.
 
 WireGuard's packets go from NAT to NAT as on a direct path, past every program of ours.
 """
@@ -6,7 +6,9 @@ WireGuard's packets go from NAT to NAT as on a direct path, past every program o
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import re
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -15,9 +17,12 @@ from rclib.wire.gate import Allow, UdpEndpoint
 from rclib.wire.session import Protocol
 from testbed.nat import WAN
 from testbed.tools.plc import ECHO_PORT
+from testbed.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+
+    from testbed.host import Host
 
     Gates = Any  # of conftest.py
 
@@ -28,6 +33,8 @@ SIDES: Final = {"rcd": "plant_nat", "rcc": "tech_nat"}
 TUNNEL_MTU: Final = 1280
 NARROW_MTU: Final = 1400
 ANSWERS: Final = 30
+
+NETEM: Final = ("delay", "50ms", "10ms", "loss", "1%")
 
 # Sends so many bytes to an echo service and compares what comes back; then a datagram that fills
 # the tunnel, again if it is lost. Arguments: address, port, bytes, bytes of the datagram.
@@ -99,3 +106,53 @@ async def test_a_full_size_upload_passes_an_uplink_of_1400_bytes(ready: Gates) -
     finally:
         for host, interface in narrowed:
             host.run(["ip", "link", "set", interface, "mtu", "1500"], check=True)
+
+
+@contextmanager
+def disturbed(ready: Gates) -> Iterator[None]:
+    """Delay and lose what both uplinks send; lasts until both have lost something."""
+    hosts = [ready.bed.host(name) for name in SIDES.values()]
+
+    def lost(host: Host) -> bool:
+        shown = host.run(["tc", "-s", "qdisc", "show", "dev", WAN], check=True).stdout
+        found = re.search(r"dropped (\d+)", shown)
+        return found is not None and int(found[1]) > 0
+
+    for host in hosts:
+        host.run(["tc", "qdisc", "add", "dev", WAN, "root", "netem", *NETEM], check=True)
+    try:
+        yield
+        for host in hosts:
+            until(partial(lost, host), 60, f"{host.name} to lose a packet")
+    finally:
+        for host in hosts:
+            host.run(["tc", "qdisc", "del", "dev", WAN, "root"], check=True)
+
+
+@pytest.mark.kernel
+@pytest.mark.timeout(900)
+async def test_through_delay_and_loss_flows_go_on_and_stay_confined(ready: Gates) -> None:
+    streams = []
+
+    def run() -> None:
+        hmi = ready.bed.counter("hmi", "ip saddr 192.168.1.1")
+        with disturbed(ready):
+            for kind in ("tcp", "udp"):
+                stream = ready.technician.tool("stream", kind, ready.plc, str(ECHO_PORT))
+                streams.append(stream)
+            for stream in streams:
+                stream.wait_message("answer", timeout_s=25, where=lambda m: m["number"] >= ANSWERS)
+            upload(ready, 1 << 17)
+            assert not ready.answers(ready.hmi, 80)
+        assert hmi.packets == 0
+        assert not any(each["event"] == "ended" for each in streams[0].messages())
+
+    try:
+        async with direct(ready) as pair:
+            (before,) = await pair.technician.measure()
+            await asyncio.to_thread(run)
+            (after,) = await pair.technician.measure()
+            assert after.endpoint == before.endpoint
+    finally:
+        for stream in streams:
+            stream.stop()

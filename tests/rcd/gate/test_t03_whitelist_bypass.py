@@ -237,6 +237,7 @@ def judge(
     assert answers <= devices | refusals, f"seed {seed}"
 
 
+@pytest.mark.both_kernels
 async def test_no_packet_outside_the_grants_reaches_the_plant(ready: Gates) -> None:
     await storm(ready, batches=4, size=int(1_000 / SLOWNESS), seed=int.from_bytes(os.urandom(4)))
 
