@@ -27,6 +27,8 @@ class Stream:
     def __init__(self, link: socket.socket) -> None:
         self._link = link
         self._sent: deque[tuple[int, float]] = deque(maxlen=REMEMBERED)
+        self._rest = b""
+        """Of an answer whose end is in the next segment."""
 
     def send(self, number: int) -> None:
         self._sent.append((number, time.monotonic()))
@@ -37,9 +39,12 @@ class Stream:
         data = self._link.recv(64)
         if not data:
             raise ConnectionResetError("closed by the other end")
+        data = self._rest + data
+        whole = len(data) // NUMBER_BYTES * NUMBER_BYTES
+        self._rest = data[whole:]
         now = time.monotonic()
         times = dict(self._sent)
-        for at in range(0, len(data) - NUMBER_BYTES + 1, NUMBER_BYTES):
+        for at in range(0, whole, NUMBER_BYTES):
             number = int(data[at : at + NUMBER_BYTES])
             took_ms = round((now - times.get(number, now)) * 1000, 1)
             at_ms = time.time_ns() // 1_000_000

@@ -15,7 +15,7 @@ import pytest
 from testbed.bed import Testbed
 from testbed.errors import BedError
 from testbed.nat import NatKind
-from testbed.tools.plc import MARK
+from testbed.tools.plc import ECHO_PORT, MARK
 from testbed.waiting import until
 
 if TYPE_CHECKING:
@@ -143,11 +143,14 @@ class TestNat:
     def test_a_running_udp_flow_does_not_outlive_udp_blocked(
         self, bed: Testbed, cloud: list[str], technicians_nat: str
     ) -> None:
-        flow = bed.host("technician").tool("stream", "udp", cloud[0], "9000")
+        echo = bed.host("cloud").tool("plc")
+        echo.wait_message("ready")
+        flow = bed.host("technician").tool("stream", "udp", cloud[0], str(ECHO_PORT))
         flow.wait_message("answer")
         bed.set_nat(technicians_nat, NatKind.UDP_BLOCKED)
         flow.wait_message("silence", timeout_s=3)
         flow.stop()
+        echo.stop()
 
 
 class TestDevices:
