@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 TESTS  := $(VENV)/.installed-for-tests
 
-.PHONY: setup demo test test-slow test-kernel soak lint format lock clean screens bench-stund bench-gate bench-paths bench-chain bench-relayd bench-controld
+.PHONY: setup demo test test-slow test-kernel test-kernel-gate test-kernel-sessions soak lint format lock clean screens bench-stund bench-gate bench-paths bench-chain bench-relayd bench-controld
 
 setup: $(STAMP)
 
@@ -28,13 +28,18 @@ test: $(TESTS) lint
 test-slow: $(TESTS)
 	$(PYTHON) -m pytest -m slow --timeout=1200
 
-# Under Debian's own kernel, in a virtual machine without hardware acceleration. There everything
-# takes ten times as long, and nothing may be skipped.
-KERNEL_TESTS := tests/rclib/tunnel/test_wireguard_kernel.py tests/rcd/gate
+# Under Debian's own kernel, in virtual machines without hardware acceleration: one for the gate, one
+# for the whole suite. There everything takes ten times as long, and nothing may be skipped.
+IN_VM = $(PYTHON) -m testbed.vm --timeout 2400 --env TESTBED_SLOWNESS=$(SLOWNESS) \
+  python -m pytest --no-skips -p no:cacheprovider --timeout=600 --durations=10
+SLOWNESS := 10
 test-kernel: $(TESTS)
-	$(PYTHON) -m testbed.vm --timeout 1200 --env TESTBED_SLOWNESS=10 python -m pytest --no-skips \
-	  -m "(kernel or both_kernels) and not slow" -p no:cacheprovider --timeout=300 \
-	  --durations=10 $(KERNEL_TESTS)
+	$(MAKE) --jobs=2 --output-sync=target test-kernel-gate test-kernel-sessions
+test-kernel-gate: $(TESTS)
+	$(IN_VM) -m "(kernel or both_kernels) and not slow" \
+	  tests/rclib/tunnel/test_wireguard_kernel.py tests/rcd/gate
+test-kernel-sessions: $(TESTS)
+	$(IN_VM) -m "kernel or both_kernels" tests/e2e
 
 # Half an hour of DNS loss at a plant, with a session open all the time (T26).
 soak: setup

@@ -2,7 +2,8 @@
 
 Closed means: from that moment on no packet of the flow is on the PLC's wire, in either direction,
 while the technician's programs go on sending. Which WireGuard moves the packets is the machine's
-choice. On an emulated machine the bounds are stretched by TESTBED_SLOWNESS, as all waits are.
+choice: here wireguard-go, in `make test-kernel` the kernel's. There a program's every step takes
+many times as long, and the bounds are stretched by TESTBED_SLOWNESS as all waits are.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.netns,
+    pytest.mark.both_kernels,
     pytest.mark.timeout(180 * SLOWNESS),
 ]
 
@@ -264,3 +266,10 @@ def test_a_technician_who_is_gone_leaves_nothing_open(strict: Story) -> None:
 
     # The interface goes first; the table, which by then lets nothing through, right after it.
     until(is_swept, LOCAL_MS / 1000 / SLOWNESS, "the gateway's table to go")
+
+
+@pytest.mark.kernel
+def test_all_of_it_by_the_kernels_wireguard(story: Story) -> None:
+    """By the gateway's own record, after the tests above."""
+    opened = [row for row in story.audit_rows() if row["action"] == "tunnel_opened"]
+    assert {row["detail"]["backend"] for row in opened} == {"kernel"}
