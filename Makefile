@@ -34,7 +34,7 @@ IN_VM = $(PYTHON) -m testbed.vm --timeout 2400 --env TESTBED_SLOWNESS=$(SLOWNESS
   python -m pytest --no-skips -p no:cacheprovider --timeout=600 --durations=10
 SLOWNESS := 10
 test-kernel: $(TESTS)
-	$(MAKE) --jobs=2 --output-sync=target test-kernel-gate test-kernel-sessions
+	$(MAKE) --jobs=2 --output-sync=line test-kernel-gate test-kernel-sessions
 test-kernel-gate: $(TESTS)
 	$(IN_VM) -m "(kernel or both_kernels) and not slow" \
 	  tests/rclib/tunnel/test_wireguard_kernel.py tests/rcd/gate

@@ -136,7 +136,8 @@ class Story:
     def start(self) -> float:
         """Press Start, follow the link, read the PLC; returns milliseconds to the first reply."""
         # It is there before and tries all the time: the client alone is what is waited for.
-        reader = self.bed.host(self.technician_host).tool("modbus_read", PLC, "0", "26", "20")
+        technician, patience_s = self.bed.host(self.technician_host), str(20 * SLOWNESS)
+        reader = technician.tool("modbus_read", PLC, "0", "26", patience_s)
         pressed_ms = self.started_ms = time.time() * 1000
         link = self.tina.post(f"/api/v1/sessions/{self.session}/start")["link"]
         self.client = self.suite.connect(link, self.technician_host)
