@@ -2,8 +2,8 @@
 
 Closed means: from that moment on no packet of the flow is on the PLC's wire, in either direction,
 while the technician's programs go on sending. Which WireGuard moves the packets is the machine's
-choice: here wireguard-go, in `make test-kernel` the kernel's. There a program's every step takes
-many times as long, and the bounds are stretched by TESTBED_SLOWNESS as all waits are.
+choice: here wireguard-go, in `make test-kernel-sessions` the kernel's. There a program's every step
+takes many times as long, and the bounds are stretched by TESTBED_SLOWNESS as all waits are.
 """
 
 from __future__ import annotations
