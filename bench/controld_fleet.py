@@ -167,7 +167,7 @@ def add_past_sessions(fleet: Fleet, count: int) -> None:
                         "answered": True,
                         "ended_ms": created_ms + 600_000,
                         "end_reason": "technician",
-                        "region": "default",
+                        "region": "main",
                     }
                 )
                 device = {"device": fleet.devices[at], "protocol": "tcp", "port": 502}
