@@ -76,14 +76,13 @@ class Packet:
 
 def decode(packet: bytes) -> Tuple:
     """Read an IP packet, or the beginning of one. A later fragment has the port 0."""
-    is_later = False
+    protocol, start = _transport(packet)
     if version(packet) == 4:  # noqa: PLR2004 -- IPv4
         source, destination = packet[12:16], packet[16:20]
-        protocol, start = packet[9], (packet[0] & 15) * 4
         is_later = bool(int.from_bytes(packet[6:8]) & 0x1FFF)
     else:
         source, destination = packet[8:24], packet[24:40]
-        protocol, start = packet[6], 40
+        is_later = False
     if is_later:
         port = 0
     elif protocol in {ICMP, ICMP6}:
@@ -91,6 +90,19 @@ def decode(packet: bytes) -> Tuple:
     else:
         port = int.from_bytes(packet[start + 2 : start + 4])
     return Tuple(str(ip_address(source)), str(ip_address(destination)), protocol, port)
+
+
+def number_of(packet: bytes) -> int:
+    """Read the source port, or the identifier of an echo."""
+    protocol, start = _transport(packet)
+    at = start + 4 if protocol in {ICMP, ICMP6} else start
+    return int.from_bytes(packet[at : at + 2])
+
+
+def _transport(packet: bytes) -> tuple[int, int]:
+    """Tell the protocol and where its header begins."""
+    is_v4 = version(packet) == 4  # noqa: PLR2004 -- IPv4
+    return (packet[9], (packet[0] & 15) * 4) if is_v4 else (packet[6], 40)
 
 
 def version(packet: bytes) -> int:

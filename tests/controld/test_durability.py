@@ -122,7 +122,7 @@ async def test_a_storm_of_cancellations_leaves_no_transaction_open(
     assert store.is_idle
     begin = time.monotonic()
     await store.write(change)
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 10
     count = text("SELECT (SELECT count(*) FROM organisations), count(*) FROM audit")
     changes, rows = await store.read(lambda tx: tx.execute(count).one())
     assert changes <= rows <= changes + 100

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rclib.wire.control import RelayLeg
     from tests.controld.conftest import End, Rig, World
 
-PROMPT_S = 2
+PROMPT_S = 5
 PATIENCE_S = 15
 
 

@@ -111,7 +111,7 @@ class TestRedundancy:
             await relays[0].stop()
             await arrives(b"\x04over the second", right, left.send)
             await arrives(b"\x04and back", left, right.send)
-            assert asyncio.get_running_loop().time() - before < 1.5
+            assert asyncio.get_running_loop().time() - before < 5
 
     async def test_a_relay_that_comes_back_is_used_again(
         self, start_relay: StartRelay, open_end: OpenEnd

@@ -42,7 +42,7 @@ async def test_both_legs_close_at_once(
     relay: RunningRelay, pair: Pair, knock: Knock, authority: Authority
 ) -> None:
     legs = await pair(relay)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(5):
         assert await answer_to(relay, knock, authority.revocation()) is None
         for leg in legs:
             assert await leg.reason() is CloseReason.REVOKED
@@ -88,7 +88,7 @@ async def test_nobody_else_can_end_a_session(
 async def test_one_connection_brings_any_number_and_counts_as_no_attempt(
     start_relay: StartRelay, knock: Knock, authority: Authority
 ) -> None:
-    relay = await start_relay(hello_timeout_s=0.2, max_unadmitted_per_address=1)
+    relay = await start_relay(hello_timeout_s=1, max_unadmitted_per_address=1)
     opened = await knock(relay)
     sessions = [SessionId("ses_" + letter * 16) for letter in "abc"]
     for session in sessions:

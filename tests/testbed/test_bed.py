@@ -148,7 +148,7 @@ class TestNat:
         flow = bed.host("technician").tool("stream", "udp", cloud[0], str(ECHO_PORT))
         flow.wait_message("answer")
         bed.set_nat(technicians_nat, NatKind.UDP_BLOCKED)
-        flow.wait_message("silence", timeout_s=3)
+        flow.wait_message("silence", timeout_s=10)
         flow.stop()
         echo.stop()
 
