@@ -109,7 +109,7 @@ async def remove_device(call: Call) -> None:
         return [session for session in ended if session is not None]
 
     for session in await call.services.store.write(work):
-        call.services.coordinator.tell_end(session)
+        call.services.keeper.tell_end(session)
 
 
 async def list_clients(call: Call) -> ClientList:

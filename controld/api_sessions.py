@@ -94,7 +94,7 @@ async def change(call: Call) -> SessionView:
 
     changed = await call.services.store.write(work)
     if changed.closed is not None:
-        call.services.coordinator.tell_closed(changed.closed, EndReason.TARGETS_CHANGED)
+        call.services.keeper.tell_closed(changed.closed, EndReason.TARGETS_CHANGED)
     return _view(call, changed.session)
 
 
@@ -169,7 +169,7 @@ async def end(call: Call) -> None:
     if not is_own and scope_of(call.user.role, Action.END_SESSIONS) is not Scope.ALL:
         raise ForbiddenError("not_yours", "somebody else is using this session")
     reason = EndReason.TECHNICIAN if is_own else EndReason.ADMINISTRATOR
-    await call.services.coordinator.end(session.id, reason, call.actor)
+    await call.services.keeper.end(session.id, reason, call.actor)
 
 
 _SESSION = "/api/v1/sessions/{session}"

@@ -79,7 +79,7 @@ async def disable_user(call: Call) -> None:
 
     ended, clients = await services.store.write(work)
     for session in ended:
-        services.coordinator.tell_end(session)
+        services.keeper.tell_end(session)
     for client in clients:
         services.hub.close(EndpointId(client.id), LinkRefusal.UNKNOWN, SHUT)
 

@@ -57,6 +57,7 @@ from controld.recorder import Recorder
 from controld.revocations import Revoker
 from controld.sealing import Sealer
 from controld.services import Services
+from controld.session_keeper import Keeper
 from controld.store import Store, StoreUnavailableError
 from controld.store_url import PostgresServer
 from controld.sweeper import Sweeper
@@ -190,9 +191,8 @@ async def open_server(
         notary = Notary(store, hub, log_key, now_ms, ctx.log)
         undo.push_async_callback(_sign_last, notary, ctx)
         revoker = Revoker(store, admissions, _trust(config, base), now_ms, ctx.log)
-        coordinator = Coordinator(
-            store, fleet, admissions, config.times, now_ms, notary, revoker.wake
-        )
+        keeper = Keeper(store, hub, admissions, config.times, now_ms, revoker.wake)
+        coordinator = Coordinator(store, fleet, admissions, config.times, now_ms, notary, keeper)
         services = Services(
             config=config,
             store=store,
@@ -201,6 +201,7 @@ async def open_server(
             fleet=fleet,
             admissions=admissions,
             coordinator=coordinator,
+            keeper=keeper,
             notary=notary,
             passwords=passwords or Passwords(cost_of(config.passwords)),
             sealer=sealer,
@@ -210,7 +211,7 @@ async def open_server(
             log=ctx.log,
             is_stopping=ctx.stopping.is_set,
         )
-        sweeper = Sweeper(store, hub, coordinator, config.times, now_ms, metrics, ctx.log)
+        sweeper = Sweeper(store, hub, keeper, config.times, now_ms, metrics, ctx.log)
         if fleet.is_alone:  # what others are about to do is not ours to end
             await sweeper.recover()
         app = _application(services)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from controld.passwords import Passwords
     from controld.recorder import Recorder
     from controld.sealing import Sealer
+    from controld.session_keeper import Keeper
     from controld.store import Store
     from rclib.runtime.logs import Logger
 
@@ -35,6 +36,7 @@ class Services:
     fleet: Fleet
     admissions: Admissions
     coordinator: Coordinator
+    keeper: Keeper
     notary: Notary
     passwords: Passwords
     sealer: Sealer

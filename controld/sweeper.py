@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from controld.config import TimesConfig
-    from controld.coordinator import Coordinator
     from controld.link_hub import Hub
     from controld.metrics import Metrics
     from controld.records import Session
+    from controld.session_keeper import Keeper
     from controld.store import Store, Tx
     from rclib.runtime.logs import Logger
     from rclib.wire.ids import SessionId
@@ -37,7 +37,7 @@ class Sweeper:
         self,
         store: Store,
         hub: Hub,
-        coordinator: Coordinator,
+        keeper: Keeper,
         times: TimesConfig,
         now_ms: Callable[[], int],
         metrics: Metrics,
@@ -45,7 +45,7 @@ class Sweeper:
     ) -> None:
         self._store = store
         self._hub = hub
-        self._coordinator = coordinator
+        self._keeper = keeper
         self._patience = Patience(times.lease_s, times.client_grace_s, times.release_s)
         self._now_ms = now_ms
         self._metrics = metrics
@@ -55,7 +55,7 @@ class Sweeper:
         """After a start: what was between ticket and handshake cannot be picked up again."""
         for session in await self._store.read(sessions_under_time):
             if session.state is SessionState.STARTING and session.client is not None:
-                await self._coordinator.end(session.id, EndReason.LEASE_ENDED, CONTROLD)
+                await self._keeper.end(session.id, EndReason.LEASE_ENDED, CONTROLD)
 
     async def run(self, done: Callable[[], None], hindered: Callable[[], None]) -> None:
         """Sweep for ever and say after each sweep whether it worked or the store was away."""
@@ -84,9 +84,9 @@ class Sweeper:
             case None:
                 pass
             case Due.RENEW:
-                await self._coordinator.renew(session)
+                await self._keeper.renew(session)
             case Due.GIVE_UP_ANSWER:
-                await self._coordinator.give_up(session)
+                await self._keeper.give_up(session)
             case Due.EXPIRE_TICKET:
                 await self._expire_ticket(session.id)
             case Due.EXPIRE:
@@ -99,7 +99,7 @@ class Sweeper:
     async def _end(self, session: Session, why: Due | EndReason, reason: EndReason) -> None:
         """Looked at again: another controld may have renewed or changed it meanwhile."""
         now_ms = self._now_ms()
-        await self._coordinator.end(
+        await self._keeper.end(
             session.id, reason, CONTROLD, lambda found: self._due(found, now_ms) is why
         )
 

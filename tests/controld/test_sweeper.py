@@ -1,4 +1,4 @@
-"""What the sweep says about itself; what it does to sessions is in test_coordinator."""
+"""What the sweep says about itself; what it does to sessions is in test_session_keeper."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from controld.metrics import Metrics
 from controld.recorder import Recorder
 from controld.records import ReleasePolicy, Service
 from controld.roles import Role
+from controld.session_keeper import Keeper
 from controld.store import StoreUnavailableError
 from controld.store_schema import clients, gateway_policies, gateways, session_users, users
 from controld.sweeper import Sweeper
@@ -121,7 +122,7 @@ class Controld:
         fleet = Alone(self.hub)
         log_key = Ed25519PrivateKey.from_private_bytes(key_of("log"))
         notary = Notary(store, self.hub, log_key, now_ms, LOG)
-        coordinator = Coordinator(store, fleet, _admissions(), TIMES, now_ms, notary, lambda: None)
+        keeper = Keeper(store, self.hub, _admissions(), TIMES, now_ms, lambda: None)
         metrics = Metrics(CollectorRegistry())
         self.services: Any = SimpleNamespace(
             store=store,
@@ -129,7 +130,8 @@ class Controld:
             hub=self.hub,
             fleet=fleet,
             admissions=_admissions(),
-            coordinator=coordinator,
+            coordinator=Coordinator(store, fleet, _admissions(), TIMES, now_ms, notary, keeper),
+            keeper=keeper,
             notary=notary,
             metrics=metrics,
             now_ms=now_ms,
@@ -138,7 +140,7 @@ class Controld:
             public_port=443,
         )
         self._links = LinkServer(self.services)
-        self._sweeper = Sweeper(store, self.hub, coordinator, TIMES, now_ms, metrics, LOG)
+        self._sweeper = Sweeper(store, self.hub, keeper, TIMES, now_ms, metrics, LOG)
         self._tasks: dict[asyncio.Task[Any], None] = {}  # in their order, unlike a set
         self._cables: dict[Cable, None] = {}
 
