@@ -33,8 +33,9 @@ from controld.initialise import CONFIG_NAME, Wanted, initialise
 from controld.passwords import Passwords
 from controld.records import Service, SessionState
 from controld.roles import Role
+from controld.schema.people import organisations
+from controld.schema.sessions import session_targets, session_users, sessions
 from controld.store_offline import read_offline, write_offline
-from controld.store_schema import organisations, session_targets, session_users, sessions
 from controld.store_url import SqliteFile
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.net import parse_endpoint

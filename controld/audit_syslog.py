@@ -17,8 +17,8 @@ from sqlalchemy import insert, select, update
 
 from controld import store_audit
 from controld.audit_export import octet_counted, syslog_line
+from controld.schema.record import audit_forwards
 from controld.store import StoreUnavailableError
-from controld.store_schema import audit_forwards
 from rclib.runtime.backoff import FullJitter
 from rclib.runtime.logs import RateLimitedLogger
 

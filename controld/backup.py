@@ -18,9 +18,11 @@ from sqlalchemy import delete, update
 from controld import store_audit
 from controld.audit_chain import verify_chain
 from controld.records import Actor, Entry
+from controld.schema.endpoints import enrolments
+from controld.schema.people import api_tokens, known_devices
+from controld.schema.sessions import tickets
 from controld.store_audit import Wanted
 from controld.store_offline import read_offline, write_offline
-from controld.store_schema import api_tokens, enrolments, known_devices, tickets
 from controld.store_sqlite import DatabaseLock
 from controld.store_url import SqliteFile
 from rclib.runtime.errors import OperatorError

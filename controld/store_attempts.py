@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select
 
 from controld.codes import digest
 from controld.login_policy import MEMORY_MS, may_try_from_ms
-from controld.store_schema import known_devices, login_attempts
+from controld.schema.people import known_devices, login_attempts
 
 if TYPE_CHECKING:
     from controld.store import Tx

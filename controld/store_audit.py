@@ -15,7 +15,7 @@ from sqlalchemy import func, insert, select
 from controld.audit_chain import GENESIS, Record, chain_hash
 from controld.audit_text import visible
 from controld.records import Actor
-from controld.store_schema import audit
+from controld.schema.record import audit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -10,7 +10,7 @@ from sqlalchemy import exists, insert, select, update
 from controld.codes import new_id
 from controld.errors import ConflictError, NotFoundError
 from controld.records import Device, Service
-from controld.store_schema import devices, services
+from controld.schema.endpoints import devices, services
 from rclib.wire.ids import DeviceId
 from rclib.wire.session import VIRTUAL_NETWORK, Protocol, parse_address
 

@@ -9,9 +9,10 @@ from sqlalchemy import delete, insert, select, update
 from controld.codes import digest, new_id
 from controld.errors import ConflictError, NotFoundError
 from controld.records import Client, Gateway, LinkIdentity
+from controld.schema.endpoints import clients, enrolments, gateways, identities
+from controld.schema.people import users
 from controld.store_audit import newest_uploaded
 from controld.store_policies import add_policy
-from controld.store_schema import clients, enrolments, gateways, identities, users
 from rclib.wire.ids import ClientId, EndpointId, GatewayId, IdentityKey
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from controld import totp
 from controld.codes import digest, new_password, normal_code
-from controld.store_schema import recovery_codes, totp_secrets
+from controld.schema.people import recovery_codes, totp_secrets
 
 if TYPE_CHECKING:
     from controld.sealing import Sealer

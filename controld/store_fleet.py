@@ -13,7 +13,8 @@ import msgspec
 from sqlalchemy import delete, func, insert, select, union_all, update
 
 from controld.records import CONTROLD, Actor, Entry
-from controld.store_schema import clients, gateways, instances, letters, links
+from controld.schema.endpoints import clients, gateways
+from controld.schema.fleet import instances, letters, links
 from rclib.wire.audit import AuditAction
 from rclib.wire.control import GatewayState
 from rclib.wire.ids import EndpointId, MessageId

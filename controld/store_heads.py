@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, insert, select
 
-from controld.store_schema import audit, audit_heads
+from controld.schema.record import audit, audit_heads
 from rclib.wire.control import AuditHead
 from rclib.wire.ids import ChainHash, IdentityKey, Signature
 

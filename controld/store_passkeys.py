@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, update
 from controld.codes import digest_of
 from controld.errors import ConflictError
 from controld.passkeys import Passkey
-from controld.store_schema import passkeys, spent_challenges
+from controld.schema.people import passkeys, spent_challenges
 from rclib.wire.ids import UserId
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select, update
 from controld.errors import ChangedError, NotFoundError
 from controld.maintenance import Window
 from controld.records import GatewayPolicy, ReasonPolicy, ReleasePolicy
-from controld.store_schema import gateway_policies as policies
+from controld.schema.endpoints import gateway_policies as policies
 
 if TYPE_CHECKING:
     from typing import Any

@@ -16,7 +16,7 @@ from sqlalchemy import delete, insert, select
 
 from controld.codes import digest
 from controld.errors import ConflictError
-from controld.store_schema import repeats
+from controld.schema.people import repeats
 
 if TYPE_CHECKING:
     from controld.store import Tx

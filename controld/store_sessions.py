@@ -22,15 +22,9 @@ from sqlalchemy import (
 from controld.codes import digest
 from controld.errors import InvalidError, NotFoundError
 from controld.records import FINAL_STATES, OPEN_STATES, WAITING_STATES, Session, SessionState
+from controld.schema.endpoints import devices, gateways
+from controld.schema.sessions import session_targets, session_users, sessions, tickets
 from controld.store_devices import virtual_address
-from controld.store_schema import (
-    devices,
-    gateways,
-    session_targets,
-    session_users,
-    sessions,
-    tickets,
-)
 from rclib.wire.session import EndReason, PathKind, Protocol, Target
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select
 
 from controld.errors import ConflictError
-from controld.store_schema import oidc_subjects
+from controld.schema.people import oidc_subjects
 from rclib.wire.ids import UserId
 
 if TYPE_CHECKING:

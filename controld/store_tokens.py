@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, insert, select
 from controld.codes import digest, new_id
 from controld.errors import ConflictError, NotFoundError
 from controld.roles import Action
-from controld.store_schema import personal_tokens, users
+from controld.schema.people import personal_tokens, users
 from controld.store_users import user_of_row
 from rclib.wire.ids import TokenId
 

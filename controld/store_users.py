@@ -10,7 +10,7 @@ from controld.codes import digest, new_id
 from controld.errors import ConflictError, NotFoundError
 from controld.records import User
 from controld.roles import Role
-from controld.store_schema import api_tokens, organisations, users
+from controld.schema.people import api_tokens, organisations, users
 from rclib.wire.ids import OrganisationId, UserId
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from controld.store_schema import metadata
+from controld.schema import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

@@ -14,8 +14,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from controld import cli
+from controld.schema import metadata
 from controld.store_migrate import migrate
-from controld.store_schema import metadata
 from controld.store_url import SqliteFile
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ from controld.audit_chain import verify_chain
 from controld.audit_heads import sign_head
 from controld.errors import InvalidError
 from controld.records import Entry
+from controld.schema import metadata
 from controld.store import Store, StoreUnavailableError
 from controld.store_audit import Wanted
-from controld.store_schema import metadata
 from controld.store_url import SqliteFile, parse_database
 from rclib.runtime.errors import StartError
 from rclib.wire.audit import AuditAction

@@ -14,6 +14,7 @@ from sqlalchemy.pool import StaticPool
 
 from controld import store_fleet
 from controld.codes import new_id
+from controld.schema import metadata
 from controld.store_fleet import (
     STALE_MS,
     InstanceId,
@@ -22,7 +23,6 @@ from controld.store_fleet import (
     StrangerError,
     SupersededError,
 )
-from controld.store_schema import metadata
 from rclib.wire.ids import EndpointId, MessageId
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Never edited once released; the newest one equals `store_schema`."""
+"""Never edited once released; the newest one equals `controld.schema`."""

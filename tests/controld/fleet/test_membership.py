@@ -12,12 +12,13 @@ from sqlalchemy.exc import DBAPIError
 from controld.config import ControldConfig
 from controld.fleet_shared import APART_MS, SharedFleet
 from controld.initialise import CONFIG_NAME
+from controld.schema.fleet import instances
+from controld.schema.people import organisations
 from controld.server import open_server
 from controld.store import Store
 from controld.store_fleet import newest_change
 from controld.store_offline import write_once
 from controld.store_postgres import NEWS
-from controld.store_schema import instances, organisations
 from rclib.runtime.clock import ForwardClock, wall_ms
 from rclib.runtime.config import load_config
 from rclib.runtime.errors import StartError

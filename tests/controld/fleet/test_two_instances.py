@@ -9,8 +9,8 @@ import pytest
 
 from controld import cli
 from controld.initialise import CONFIG_NAME
+from controld.schema.fleet import letters
 from controld.store_offline import read_offline
-from controld.store_schema import letters
 from rclib.wire.access import AccessMode
 from rclib.wire.control import (
     GatewayState,

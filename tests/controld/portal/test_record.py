@@ -14,7 +14,7 @@ from controld import api_proofs, store_audit, store_users
 from controld.api_flows import FlowView
 from controld.portal.charts import FULL, LEAST, MAX_LABEL, bars_of
 from controld.records import Entry
-from controld.store_schema import audit
+from controld.schema.record import audit
 from rclib.wire.audit import AuditAction, AuditEvent
 from rclib.wire.control import AuditBatch
 from tests.controld.conftest import ADMIN_PASSWORD

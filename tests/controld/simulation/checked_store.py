@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
+from controld.schema import metadata
 from controld.store import Backend, Store
-from controld.store_schema import metadata
 from tests.controld.simulation.laws import broken_laws
 
 if TYPE_CHECKING:

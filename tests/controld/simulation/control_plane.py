@@ -28,9 +28,11 @@ from controld.metrics import Metrics
 from controld.recorder import Recorder
 from controld.records import ReleasePolicy, Service
 from controld.roles import Role
+from controld.schema.endpoints import clients, gateway_policies, gateways
+from controld.schema.people import users
+from controld.schema.sessions import session_users
 from controld.session_keeper import Keeper
 from controld.store import StoreUnavailableError
-from controld.store_schema import clients, gateway_policies, gateways, session_users, users
 from controld.sweeper import Sweeper
 from rclib.runtime.secret import SecretBytes
 from rclib.wire.ids import EndpointId, IdentityKey, RelayId

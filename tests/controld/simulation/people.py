@@ -18,8 +18,9 @@ from controld.api_types import SessionChange, SessionRequest, StartRequest
 from controld.errors import DomainError
 from controld.records import Actor
 from controld.roles import Action, Scope, scope_of
+from controld.schema.endpoints import devices
+from controld.schema.sessions import session_users, sessions
 from controld.store import StoreUnavailableError
-from controld.store_schema import devices, session_users, sessions
 from rclib.wire.ids import SessionId
 from tests.controld.simulation.virtual_time import now_ms
 

@@ -12,8 +12,9 @@ from sqlalchemy import select
 
 from controld import store_audit
 from controld.audit_chain import verify_chain
+from controld.schema.record import audit
+from controld.schema.sessions import sessions
 from controld.store_audit import Wanted
-from controld.store_schema import audit, sessions
 from rclib.wire.ids import EndpointId
 from tests.controld.simulation.checked_store import Database, new_engine
 from tests.controld.simulation.control_plane import (
