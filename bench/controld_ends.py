@@ -15,13 +15,7 @@ from rclib.tunnel.control_link import ControlLink, LinkSettings
 from rclib.tunnel.enrolment import Enrolment, Identity
 from rclib.tunnel.uplink import open_uplink
 from rclib.wire.access import AccessMode
-from rclib.wire.control import (
-    GatewayState,
-    SessionAnswer,
-    SessionGrant,
-    SessionOffer,
-    TicketRedeem,
-)
+from rclib.wire.control import GatewayState, SessionAnswer, SessionGrant, SessionOffer, TicketRedeem
 from rclib.wire.identity import answer_key_statement, offer_key_statement
 from rclib.wire.ids import TunnelKey
 
@@ -29,8 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rclib.tunnel.control_link import LinkHandler
-    from rclib.wire.control import Body, LinkWelcome
+    from rclib.wire.control import Body
     from rclib.wire.ids import EndpointId
+    from rclib.wire.link import LinkWelcome
 
 HOST: Final = "localhost"
 LOG: Final = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(50))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from rclib.runtime.errors import ConfigError
 from rclib.wire.admission import Admission, Revocation, key_id_of, load_key, mint
-from rclib.wire.control import Region, RelayLeg, StunServer
+from rclib.wire.control import RelayLeg, StunServer
 from rclib.wire.errors import DecodeError
+from rclib.wire.link import Region
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,7 +18,8 @@ from controld.api_types import LoginRequest, LoginResponse, PasswordRequest
 from controld.errors import ForbiddenError, InvalidError, UnauthenticatedError
 from controld.passwords import complaint
 from rclib.wire.audit import AuditAction
-from rclib.wire.control import EnrolRequest, EnrolResponse, LinkRefusal
+from rclib.wire.control_http import ENROL_PATH, EnrolRequest, EnrolResponse
+from rclib.wire.link import LinkRefusal
 
 if TYPE_CHECKING:
     from controld.records import User
@@ -105,7 +106,7 @@ async def logout(call: Call) -> None:
 ROUTES = (
     Route(
         method="POST",
-        path="/api/v1/enrol",
+        path=ENROL_PATH,
         needs=Open.ANYONE,
         handle=enrol,
         takes=EnrolRequest,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from controld.api import Call, Open, Route
-from rclib.wire.control import MAX_SERVERS, SERVERS_PATH, ServerList
+from rclib.wire.control_http import MAX_SERVERS, SERVERS_PATH, ServerList
 
 
 async def list_servers(call: Call) -> ServerList:

@@ -14,8 +14,8 @@ from controld.records import Entry
 from controld.roles import Action
 from controld.store_sessions import open_sessions_of_user
 from rclib.wire.audit import AuditAction
-from rclib.wire.control import LinkRefusal
 from rclib.wire.ids import EndpointId, UserId
+from rclib.wire.link import LinkRefusal
 from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from controld.codes import new_code, normal_code
 from controld.errors import ForbiddenError
 from controld.records import Actor, Entry
 from rclib.wire.audit import AuditAction
-from rclib.wire.control import EnrolResponse
+from rclib.wire.control_http import EnrolResponse
 from rclib.wire.identity import enrol_statement, fingerprint, is_signed_by
 from rclib.wire.ids import ClientId, GatewayId
 
 if TYPE_CHECKING:
     from controld.store import Tx
-    from rclib.wire.control import EnrolRequest
+    from rclib.wire.control_http import EnrolRequest
     from rclib.wire.ids import EndpointId, OrganisationId
 
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from controld.store_fleet import InstanceId, LinkRow
-    from rclib.wire.control import Message
     from rclib.wire.ids import EndpointId, MessageId
+    from rclib.wire.link import Message
 
     Posted = tuple[EndpointId, Message]
 

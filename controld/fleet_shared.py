@@ -23,8 +23,8 @@ from controld.store_postgres import database_ms, tell_news
 from rclib.runtime.clock import boottime
 from rclib.runtime.errors import StartError
 from rclib.runtime.logs import RateLimitedLogger
-from rclib.wire.control import LinkRefusal, Message, decode_link, encode_link
 from rclib.wire.errors import DecodeError
+from rclib.wire.link import LinkRefusal, Message, decode_link, encode_link
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

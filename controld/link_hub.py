@@ -11,9 +11,10 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from controld.codes import new_id
-from rclib.wire.control import AuditHead, LinkRefusal, LinkWelcome, Message
+from rclib.wire.control import AuditHead
 from rclib.wire.delivery import Inbox, Outbox, OutboxFullError
 from rclib.wire.ids import EndpointId, MessageId
+from rclib.wire.link import LinkRefusal, LinkWelcome, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from controld.store_fleet import LinkRow
     from rclib.runtime.logs import Logger
     from rclib.wire.access import AccessMode
-    from rclib.wire.control import Body, GatewayState, LinkFrame, Region
+    from rclib.wire.control import Body, GatewayState
+    from rclib.wire.link import LinkFrame, Region
 
 OUTBOX_DROPPED = "outbox_dropped"
 

@@ -23,7 +23,11 @@ from controld.store_fleet import SupersededError
 from rclib.runtime.clock import boottime
 from rclib.runtime.logs import RateGate, RateLimitedLogger
 from rclib.wire.audit import AuditAction
-from rclib.wire.control import (
+from rclib.wire.delivery import MAX_UNACKED
+from rclib.wire.errors import DecodeError
+from rclib.wire.identity import is_signed_by, link_statement
+from rclib.wire.ids import Nonce
+from rclib.wire.link import (
     DEAD_S,
     LINK_VERSION,
     MAX_LINK_BYTES,
@@ -37,16 +41,12 @@ from rclib.wire.control import (
     decode_link,
     encode_link,
 )
-from rclib.wire.delivery import MAX_UNACKED
-from rclib.wire.errors import DecodeError
-from rclib.wire.identity import is_signed_by, link_statement
-from rclib.wire.ids import Nonce
 
 if TYPE_CHECKING:
     from controld.link_hub import Peer
     from controld.records import LinkIdentity
     from controld.services import Services
-    from rclib.wire.control import LinkFrame
+    from rclib.wire.link import LinkFrame
 
 HELLO_S: Final = 10
 WRITE_S: Final = 10

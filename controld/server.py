@@ -65,7 +65,7 @@ from rclib.runtime.clock import ForwardClock, wall_ms
 from rclib.runtime.errors import ConfigError, StartError, bind_error
 from rclib.runtime.net import endpoint_of
 from rclib.runtime.tlsfiles import add_authority, client_context, server_context
-from rclib.wire.control import LinkRefusal
+from rclib.wire.link import LinkRefusal
 
 if TYPE_CHECKING:
     import ssl

@@ -30,7 +30,6 @@ from rclib.wire.client import ClientState, ClientStatus
 from rclib.wire.control import (
     Body,
     LeaseRenewal,
-    LinkWelcome,
     PathSignal,
     ReleasePending,
     SessionEnd,
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from rclib.tunnel.uplink import Uplink
     from rclib.wire.control import RelayLeg
     from rclib.wire.ids import IdentityKey
+    from rclib.wire.link import LinkWelcome
 
 MEASURE_S: Final = 0.2
 """Also how soon the first handshake is noticed."""

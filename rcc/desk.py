@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from rclib.runtime.logs import Logger
     from rclib.tunnel.enrolment import Enrolment, Identity
     from rclib.tunnel.uplink import Uplink
-    from rclib.wire.control import Body, LinkWelcome
+    from rclib.wire.control import Body
     from rclib.wire.ids import SessionId
+    from rclib.wire.link import LinkWelcome
 
 MESSAGE_IGNORED: Final = "message_ignored"
 

@@ -27,7 +27,7 @@ from rclib.wire.local import (
 if TYPE_CHECKING:
     from rcd.records import Records
     from rclib.tunnel.uplink import Uplink
-    from rclib.wire.control import ServerList
+    from rclib.wire.control_http import ServerList
 
 
 class ConnectionCheck:

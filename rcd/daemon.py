@@ -46,7 +46,6 @@ from rclib.wire.control import (
     AuditHead,
     Body,
     LeaseRenewal,
-    LinkWelcome,
     PathSignal,
     SessionEnd,
     SessionOffer,
@@ -64,6 +63,7 @@ if TYPE_CHECKING:
     from rclib.tunnel.uplink import Uplink
     from rclib.wire.gate import Flows, Opened, TunnelCounters
     from rclib.wire.ids import SessionId, TunnelKey
+    from rclib.wire.link import LinkWelcome
     from rclib.wire.session import PathStatus
 
 REGIONS_MEASURED = "regions_measured"

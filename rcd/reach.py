@@ -24,7 +24,7 @@ from rclib.tunnel.book_resolver import BookResolver
 from rclib.tunnel.name_lookup import family_of
 from rclib.tunnel.uplink import is_out_of_date, why_unreachable
 from rclib.wire.codec import decode_json
-from rclib.wire.control import SERVERS_PATH, ServerList, StunServer
+from rclib.wire.control_http import SERVERS_PATH, ServerList
 from rclib.wire.errors import DecodeError
 from rclib.wire.local import Check, CheckOutcome, CheckPart, CheckReport
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from rclib.runtime.net import Endpoint
     from rclib.tunnel.uplink import Uplink
+    from rclib.wire.control import StunServer
 
 HTTP_S: Final = 5.0
 CLOCK_TOLERANCE_S: Final = 60.0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclib.tunnel.uplink import Uplink
-    from rclib.wire.control import Region
+    from rclib.wire.link import Region
 
 ROUND_S: Final = 300.0
 JITTER: Final = 0.2

@@ -21,12 +21,15 @@ from rclib.runtime.clock import wall_ms
 from rclib.runtime.version import suite_version
 from rclib.tunnel.book_resolver import BookResolver
 from rclib.tunnel.uplink import Uplink, why_unreachable
-from rclib.wire.control import (
+from rclib.wire.delivery import Inbox, Outbox
+from rclib.wire.errors import DecodeError
+from rclib.wire.identity import link_statement
+from rclib.wire.ids import ID_RANDOM_BYTES, MessageId, make_id
+from rclib.wire.link import (
     LINK_VERSION,
     MAX_LINK_BYTES,
     PING_S,
     Ack,
-    Body,
     LinkChallenge,
     LinkFrame,
     LinkHello,
@@ -37,14 +40,11 @@ from rclib.wire.control import (
     decode_link,
     encode_link,
 )
-from rclib.wire.delivery import Inbox, Outbox
-from rclib.wire.errors import DecodeError
-from rclib.wire.identity import link_statement
-from rclib.wire.ids import ID_RANDOM_BYTES, MessageId, make_id
 
 if TYPE_CHECKING:
     from rclib.runtime.logs import Logger
     from rclib.tunnel.enrolment import Enrolment, Identity
+    from rclib.wire.control import Body
 
 LINK_PATH: Final = "/api/v1/link"
 DIAL_TIMEOUT_S: Final = 10

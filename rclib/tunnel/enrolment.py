@@ -20,7 +20,8 @@ from rclib.runtime.files import read_bounded, write_atomic
 from rclib.runtime.secret import read_secret_bytes
 from rclib.tunnel.uplink import Uplink, why_unreachable
 from rclib.wire.codec import Struct, decode_json
-from rclib.wire.control import EnrolRequest, EnrolResponse, Url
+from rclib.wire.control import Url
+from rclib.wire.control_http import ENROL_PATH, EnrolRequest, EnrolResponse
 from rclib.wire.errors import DecodeError
 from rclib.wire.identity import enrol_statement, fingerprint, sign
 from rclib.wire.ids import EndpointId, IdentityKey, Signature
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-ENROL_PATH: Final = "/api/v1/enrol"
 IDENTITY_FILE: Final = "identity.pem"
 RECORD_FILE: Final = "enrolment.json"
 MAX_ANSWER_BYTES: Final = 64 * 1024

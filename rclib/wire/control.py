@@ -1,30 +1,24 @@
 """Control link: what controld, a gateway and a client tell each other (docs/protocol/control.md).
 
-A WebSocket with one JSON text message per frame. LinkChallenge → LinkHello → LinkWelcome or
-LinkRefused, then Message and Ack both ways: a Message is repeated until it is acknowledged, the
-receiver handles each id once. All times inside a body that bound something are meant relative
-to the Message's `sent_ms`, stamped anew at each transmission: the ends' wall clocks do not matter.
+How the messages cross is in `rclib.wire.link`. All times inside a body that bound something are
+meant relative to its Message's `sent_ms`, stamped anew at each transmission: the ends' wall clocks
+do not matter.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 
 from rclib.wire.access import AccessMode
 from rclib.wire.audit import MAX_BATCH, AuditEvent
-from rclib.wire.codec import Struct, decode_json
-from rclib.wire.errors import DecodeError
+from rclib.wire.codec import Struct
 from rclib.wire.ids import (
     ChainHash,
     ClientId,
-    EndpointId,
     GatewayId,
     IdentityKey,
-    MessageId,
-    Nonce,
     RelayId,
     SessionId,
     Signature,
@@ -46,96 +40,9 @@ from rclib.wire.session import (
     Text,
 )
 
-LINK_VERSION: Final = 1
-MAX_LINK_BYTES: Final = 65_535
-PING_S: Final = 25
-DEAD_S: Final = 45
-
 NetworkText = Annotated[str, msgspec.Meta(max_length=49)]
-SERVERS_PATH: Final = "/api/v1/servers"
-MAX_SERVERS: Final = 32
 Url = Annotated[str, msgspec.Meta(max_length=300)]
 Token = Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
-EnrolmentCode = Annotated[str, msgspec.Meta(min_length=8, max_length=80)]
-
-
-# Enrolment: POST /api/v1/enrol, once in the life of an endpoint.
-
-
-class EnrolRequest(Struct, frozen=True):
-    """The code says who the end will be; the request cannot choose it."""
-
-    code: EnrolmentCode
-    identity_key: IdentityKey
-    signature: Signature
-    """Over `identity.enrol_statement`."""
-
-
-class EnrolResponse(Struct, frozen=True):
-    """Who the end is from now on."""
-
-    endpoint: EndpointId
-    name: Name
-    organisation: Name
-    link_host: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    """What a LinkHello's signature names as host."""
-
-
-# Opening a link.
-
-
-class LinkRefusal(StrEnum):
-    """Why controld does not take a link."""
-
-    VERSION = "version"
-    UNKNOWN = "unknown"
-    SIGNATURE = "signature"
-    REPLACED = "replaced"
-    PROTOCOL = "protocol"
-    SHUTTING_DOWN = "shutting_down"
-
-
-class LinkChallenge(Struct, frozen=True, tag="challenge"):
-    """First message, from controld."""
-
-    version: int
-    nonce: Nonce
-    server_ms: Milliseconds
-
-
-class LinkHello(Struct, frozen=True, tag="hello"):
-    """The end's answer: who it is, proven over the nonce."""
-
-    version: int
-    endpoint: EndpointId
-    software: Annotated[str, msgspec.Meta(max_length=80)]
-    signature: Signature
-    """Over `identity.link_statement`."""
-
-
-class Region(Struct, frozen=True):
-    """One region of relays, to be measured by a gateway."""
-
-    name: RegionName
-    url: Url
-    """Of one of its relays."""
-
-
-class LinkWelcome(Struct, frozen=True, tag="welcome"):
-    """The link is open."""
-
-    name: Name
-    audit_seq: int = 0
-    """Highest audit sequence number stored from this endpoint: the spool goes on behind it."""
-    regions: Annotated[tuple[Region, ...], msgspec.Meta(max_length=16)] = ()
-    """For a gateway, where there are several: how far is it to each?"""
-
-
-class LinkRefused(Struct, frozen=True, tag="refused"):
-    """The link is not, or no longer, wanted."""
-
-    reason: LinkRefusal
-    detail: Text = ""
 
 
 # Bodies: controld → gateway.
@@ -167,14 +74,6 @@ class StunServer(Struct, frozen=True):
 
 
 StunServers = Annotated[tuple[StunServer, ...], msgspec.Meta(max_length=4)]
-
-
-class ServerList(Struct, frozen=True):
-    """GET SERVERS_PATH, for anyone: what a plant's firewall has to let out, and the time of day."""
-
-    now_ms: Milliseconds
-    relays: Annotated[tuple[Url, ...], msgspec.Meta(max_length=MAX_SERVERS)] = ()
-    stun: StunServers = ()
 
 
 class Technician(Struct, frozen=True):
@@ -389,37 +288,6 @@ Body = (
     | SessionGrant
     | PathSignal
 )
-
-
-class Message(Struct, frozen=True, tag="message"):
-    """At least once: repeated on every new link until acknowledged."""
-
-    id: MessageId
-    sent_ms: Milliseconds
-    """The sender's clock at this transmission."""
-    body: Body
-
-
-class Ack(Struct, frozen=True, tag="ack"):
-    """The message was handled, and what had to be stored is stored."""
-
-    id: MessageId
-
-
-LinkFrame = LinkChallenge | LinkHello | LinkWelcome | LinkRefused | Message | Ack
-
-_frame_decoder: Final[msgspec.json.Decoder[LinkFrame]] = msgspec.json.Decoder(LinkFrame)
-
-
-def decode_link(data: bytes | str) -> LinkFrame:
-    """Read one link frame; raises DecodeError and nothing else."""
-    if len(data) > MAX_LINK_BYTES:
-        raise DecodeError("link frame", f"more than {MAX_LINK_BYTES} bytes")
-    return decode_json(_frame_decoder, "link frame", data)
-
-
-def encode_link(frame: LinkFrame) -> bytes:
-    return msgspec.json.encode(frame)
 
 
 def remaining_s(until_ms: int, sent_ms: int) -> float:

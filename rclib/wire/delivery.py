@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from rclib.wire.control import Body, Message
+from rclib.wire.link import Message
 
 if TYPE_CHECKING:
+    from rclib.wire.control import Body
     from rclib.wire.ids import MessageId
 
 MAX_UNACKED: Final = 1024

@@ -13,7 +13,8 @@ import msgspec
 
 from rclib.wire.access import MAX_ON_S, AccessMode
 from rclib.wire.codec import Struct, decode_json
-from rclib.wire.control import MAX_SERVERS, EnrolmentCode, Url
+from rclib.wire.control import Url
+from rclib.wire.control_http import MAX_SERVERS, EnrolmentCode
 from rclib.wire.gate import DeviceFlow
 from rclib.wire.ids import ClientId, EndpointId, IdentityKey, SessionId
 from rclib.wire.session import (

@@ -33,26 +33,16 @@ from rclib.runtime.net import parse_endpoint
 from rclib.runtime.service import open_context
 from rclib.wire.access import AccessMode
 from rclib.wire.control import (
-    LINK_VERSION,
-    Ack,
     AuditHead,
     Body,
-    EnrolRequest,
     GatewayState,
-    LinkChallenge,
-    LinkFrame,
-    LinkHello,
-    LinkRefused,
-    LinkWelcome,
-    Message,
     SessionAnswer,
     SessionGrant,
     SessionOffer,
     SessionRelays,
     TicketRedeem,
-    decode_link,
-    encode_link,
 )
+from rclib.wire.control_http import EnrolRequest
 from rclib.wire.identity import (
     answer_key_statement,
     enrol_statement,
@@ -69,6 +59,18 @@ from rclib.wire.ids import (
     SessionId,
     Signature,
     TunnelKey,
+)
+from rclib.wire.link import (
+    LINK_VERSION,
+    Ack,
+    LinkChallenge,
+    LinkFrame,
+    LinkHello,
+    LinkRefused,
+    LinkWelcome,
+    Message,
+    decode_link,
+    encode_link,
 )
 from testbed.postgres import find_postgres, running_postgres
 

@@ -8,17 +8,9 @@ import pytest
 from controld.store import StoreUnavailableError
 from rclib.wire.access import AccessMode
 from rclib.wire.audit import AuditAction, AuditEvent
-from rclib.wire.control import (
-    Ack,
-    AuditBatch,
-    GatewayState,
-    LinkRefusal,
-    LinkWelcome,
-    SessionEnd,
-    SessionProgress,
-    TicketRedeem,
-)
+from rclib.wire.control import AuditBatch, GatewayState, SessionEnd, SessionProgress, TicketRedeem
 from rclib.wire.ids import EndpointId, MessageId, SessionId, Signature, TunnelKey
+from rclib.wire.link import Ack, LinkRefusal, LinkWelcome
 from rclib.wire.session import EndReason, PathKind
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from rclib.tunnel.control_link import ControlLink, LinkSettings
 from rclib.tunnel.enrolment import EnrolmentFailedError, enrol, load_or_make_identity
 from rclib.tunnel.uplink import Uplink, open_uplink
 from rclib.wire.access import AccessMode
-from rclib.wire.control import GatewayState, LinkRefusal
+from rclib.wire.control import GatewayState
+from rclib.wire.link import LinkRefusal
 from tests.connect_proxy import LOGIN, connect_proxy
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from rclib.wire.control import Body, LinkWelcome
+    from rclib.wire.control import Body
+    from rclib.wire.link import LinkWelcome
     from tests.controld.conftest import World
 
 

@@ -14,7 +14,6 @@ from rclib.wire.audit import AuditAction, AuditEvent
 from rclib.wire.control import (
     AuditBatch,
     GatewayState,
-    LinkRefusal,
     PathSignal,
     SessionEnd,
     SessionEnded,
@@ -25,6 +24,7 @@ from rclib.wire.control import (
     SessionRelease,
 )
 from rclib.wire.identity import enrol_statement, sign
+from rclib.wire.link import LinkRefusal
 from rclib.wire.session import EndReason, PathKind, RefusalReason
 from tests.controld.conftest import BAD_SIGNATURE, End
 

@@ -18,14 +18,8 @@ from controld.store_offline import read_offline
 from controld.store_sessions import get_session
 from controld.store_url import SqliteFile
 from rclib.wire.audit import AuditAction, AuditEvent
-from rclib.wire.control import (
-    AuditBatch,
-    AuditHead,
-    LeaseRenewal,
-    LinkRefused,
-    Message,
-    SessionProgress,
-)
+from rclib.wire.control import AuditBatch, AuditHead, LeaseRenewal, SessionProgress
+from rclib.wire.link import LinkRefused, Message
 from rclib.wire.session import PathKind
 
 if TYPE_CHECKING:

@@ -17,7 +17,9 @@ from rclib.wire import (
     audit,
     client,
     control,
+    control_http,
     gate,
+    link,
     local,
     path_signal,
     relay,
@@ -69,7 +71,7 @@ def heading_of(struct: type[msgspec.Struct]) -> str:
 
 
 WHERE = [
-    ("control.md", [control, session, audit]),
+    ("control.md", [control, control_http, link, session, audit]),
     ("local.md", [local, gate, client, access]),
     ("signal.md", [path_signal]),
 ]

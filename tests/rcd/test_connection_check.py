@@ -28,7 +28,8 @@ from rclib.tunnel.audit_spool import AuditSpool
 from rclib.tunnel.enrolment import load_or_make_identity
 from rclib.tunnel.uplink import open_uplink
 from rclib.wire import stun
-from rclib.wire.control import SERVERS_PATH, ServerList, StunServer
+from rclib.wire.control import StunServer
+from rclib.wire.control_http import SERVERS_PATH, ServerList
 from rclib.wire.journal import decode_line
 from rclib.wire.local import (
     Check,

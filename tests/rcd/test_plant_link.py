@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from rclib.wire.control import Body, LinkWelcome
+    from rclib.wire.control import Body
+    from rclib.wire.link import LinkWelcome
 
 LIMIT_S = 10
 

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rclib.wire.control import (
-    LinkRefusal,
-    LinkRefused,
-    SessionProgress,
-)
+from rclib.wire.control import SessionProgress
+from rclib.wire.link import LinkRefusal, LinkRefused
 from rclib.wire.session import PathKind
 from tests.controld.conftest import Rig, use_postgres
 

@@ -16,13 +16,13 @@ from controld import cli
 from controld.initialise import CONFIG_NAME
 from rclib.wire.access import AccessMode
 from rclib.wire.control import (
-    Ack,
     GatewayState,
     LeaseRenewal,
     SessionGrant,
     SessionOffer,
     SessionProgress,
 )
+from rclib.wire.link import Ack
 from rclib.wire.session import PathKind
 from tests.controld.conftest import Api, Rig
 from tests.controld.fleet.conftest import seen

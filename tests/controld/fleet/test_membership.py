@@ -23,9 +23,7 @@ from rclib.runtime.clock import ForwardClock, wall_ms
 from rclib.runtime.config import load_config
 from rclib.runtime.errors import StartError
 from rclib.runtime.service import open_context
-from rclib.wire.control import (
-    LinkRefusal,
-)
+from rclib.wire.link import LinkRefusal
 from tests.controld.conftest import Rig
 from tests.controld.fleet.conftest import PROMPT_S, at, eventually, seen
 

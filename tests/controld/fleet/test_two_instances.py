@@ -12,13 +12,8 @@ from controld.initialise import CONFIG_NAME
 from controld.schema.fleet import letters
 from controld.store_offline import read_offline
 from rclib.wire.access import AccessMode
-from rclib.wire.control import (
-    GatewayState,
-    LinkRefusal,
-    SessionEnd,
-    SessionOffer,
-    SessionProgress,
-)
+from rclib.wire.control import GatewayState, SessionEnd, SessionOffer, SessionProgress
+from rclib.wire.link import LinkRefusal
 from rclib.wire.session import EndReason, PathKind
 from tests.controld.fleet.conftest import PROMPT_S, active, at, eventually, refusal, seen
 from tests.controld.test_api_events import reading

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rclib.wire.control import LinkWelcome
+from rclib.wire.link import LinkWelcome
 from tests.controld.conftest import ADMIN_PASSWORD
 from tests.controld.test_session_releases import set_policy
 

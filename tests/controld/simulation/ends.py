@@ -19,7 +19,6 @@ from rclib.wire.access import AccessMode
 from rclib.wire.control import (
     GatewayState,
     LeaseRenewal,
-    LinkRefused,
     ReleasePending,
     SessionAnswer,
     SessionEnd,
@@ -30,8 +29,6 @@ from rclib.wire.control import (
     SessionRefusal,
     SessionRelease,
     TicketRedeem,
-    decode_link,
-    encode_link,
 )
 from rclib.wire.errors import DecodeError
 from rclib.wire.identity import (
@@ -42,14 +39,16 @@ from rclib.wire.identity import (
     sign,
 )
 from rclib.wire.ids import EndpointId, TunnelKey
+from rclib.wire.link import LinkRefused, decode_link, encode_link
 from rclib.wire.session import EndReason, PathKind, RefusalReason
 from tests.controld.simulation.virtual_time import now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from rclib.wire.control import Body, LinkFrame, LinkWelcome
+    from rclib.wire.control import Body
     from rclib.wire.ids import SessionId
+    from rclib.wire.link import LinkFrame, LinkWelcome
     from tests.controld.simulation.virtual_time import Chance
 
 HOST = "control.example"

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rclib.wire.access import AccessMode
-from rclib.wire.control import Ack, Body, GatewayState, Message, SessionProgress
+from rclib.wire.control import Body, GatewayState, SessionProgress
 from rclib.wire.delivery import MAX_UNACKED, REMEMBERED, Inbox, Outbox, OutboxFullError
 from rclib.wire.ids import MessageId, SessionId, make_id
+from rclib.wire.link import Ack, Message
 from rclib.wire.session import PathKind
 
 PROGRESS: Final = SessionProgress(SessionId("ses_" + "a" * 16), PathKind.RELAY)
