@@ -4,7 +4,7 @@ import string
 
 import pytest
 
-from ams.words import WORDS
+from ams.words import TABLES, WORDS
 from rclib.pages.language import LANGUAGES
 
 
@@ -18,3 +18,7 @@ def test_every_sentence_is_there_in_every_language_with_the_same_gaps(key: str) 
     assert len(texts) == len(LANGUAGES)
     assert all(texts)
     assert len({frozenset(gaps(text)) for text in texts}) == 1
+
+
+def test_no_key_stands_in_two_tables() -> None:
+    assert len(WORDS) == sum(len(table) for table in TABLES)
