@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rcd.record_details import spelt
-from rcd.sessions import refuse
+from rcd.refusals import refuse
 from rclib.wire.audit import AuditAction
 from rclib.wire.ids import EndpointId
 from rclib.wire.session import RefusalReason

@@ -16,7 +16,7 @@ import msgspec
 
 from rcd.commands import Command, Record, SendRelease, Tell
 from rcd.record_details import spelt
-from rcd.sessions import refuse
+from rcd.refusals import refuse
 from rclib.wire.audit import AuditAction
 from rclib.wire.control import ReleasePending, remaining_s
 from rclib.wire.identity import fingerprint

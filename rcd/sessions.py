@@ -27,16 +27,9 @@ from rcd.commands import (
     Tell,
 )
 from rcd.record_details import path_detail, spelt
+from rcd.refusals import flaw_of, reason_of, refuse
 from rclib.wire.audit import AuditAction
-from rclib.wire.control import (
-    SessionEnded,
-    SessionOffer,
-    SessionProgress,
-    SessionRefusal,
-    remaining_s,
-)
-from rclib.wire.gate import GateError
-from rclib.wire.identity import is_signed_by, offer_key_statement
+from rclib.wire.control import SessionEnded, SessionOffer, SessionProgress, remaining_s
 from rclib.wire.ids import EndpointId
 from rclib.wire.session import EndReason, PathKind, RefusalReason
 
@@ -44,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from rclib.wire.control import LeaseRenewal
-    from rclib.wire.gate import TunnelCounters
+    from rclib.wire.gate import GateError, TunnelCounters
     from rclib.wire.ids import IdentityKey, SessionId, TunnelKey
     from rclib.wire.session import PathStatus
 
@@ -218,7 +211,7 @@ class Sessions:
         current = self._sessions.pop(session, None)
         if current is None:
             return []
-        return [CloseTunnel(session), *refuse(current.offer, _gate_refusal(error), detail)]
+        return [CloseTunnel(session), *refuse(current.offer, reason_of(error), detail)]
 
     def lease_renewed(self, renewal: LeaseRenewal, sent_ms: int, now: float) -> list[Command]:
         current = self._sessions.get(renewal.session)
@@ -321,43 +314,7 @@ class Sessions:
         self, offer: SessionOffer, sent_ms: int, pinned: IdentityKey | None
     ) -> tuple[RefusalReason, str] | None:
         """Why this offer is not taken, or None."""
-        peer = offer.peer
-        if (
-            min(remaining_s(until, sent_ms) for until in (offer.lease_until_ms, offer.not_after_ms))
-            <= 0
-        ):
-            return RefusalReason.EXPIRED, "the offer is over already"
-        if pinned is not None and pinned != peer.identity_key:
-            return (
-                RefusalReason.IDENTITY_CHANGED,
-                "this technician's computer had another identity when it was first seen here",
-            )
-        signed = offer_key_statement(offer.session, peer.tunnel_key)
-        if not is_signed_by(peer.identity_key, signed, peer.signature):
-            return RefusalReason.BAD_SIGNATURE, "the technician's key is not signed by its identity"
-        if len(self._sessions) >= self._max_sessions:
+        flaw = flaw_of(offer, sent_ms, pinned)
+        if flaw is None and len(self._sessions) >= self._max_sessions:
             return RefusalReason.BUSY, f"{self._max_sessions} sessions are open already"
-        return None
-
-
-def refuse(offer: SessionOffer, reason: RefusalReason, detail: str) -> list[Command]:
-    """What follows from not taking part."""
-    return [
-        Tell(SessionRefusal(offer.session, reason, detail)),
-        Record(
-            AuditAction.OFFER_REFUSED,
-            offer.session,
-            offer.technician.user,
-            {"reason": reason.value, "detail": detail},
-        ),
-    ]
-
-
-def _gate_refusal(error: GateError | None) -> RefusalReason:
-    match error:
-        case GateError.OUTSIDE_PLANT_NETWORKS | GateError.FORBIDDEN_ADDRESS:
-            return RefusalReason.OUTSIDE_PLANT_NETWORKS
-        case GateError.TOO_MANY_SESSIONS:
-            return RefusalReason.BUSY
-        case _:
-            return RefusalReason.GATE_FAILED
+        return flaw

@@ -50,6 +50,7 @@ PURE = (
     "controld.roles",
     "controld.start_rules",
     "rcd.sessions",
+    "rcd.refusals",
     "rcd.releases",
     "rcd.commands",
     "rcc.session",
