@@ -1,4 +1,4 @@
-"""What the session core wants done. A closed set; `rcd.daemon` carries each out."""
+"""What the session core wants done. A closed set; `rcd.effects` carries each out."""
 
 from __future__ import annotations
 

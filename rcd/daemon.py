@@ -13,19 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rcd.commands import (
-    CloseTunnel,
-    Command,
-    OpenTunnel,
-    PinIdentity,
-    PrepareTunnel,
-    ProbeTunnel,
-    Record,
-    RenewRelays,
-    SendAnswer,
-    SendRelease,
-    Tell,
-)
+from rcd.effects import Effects
 from rcd.flow_record import FlowRecord
 from rcd.gate_link import GateLink
 from rcd.metrics import DropCollector, Metrics
@@ -34,7 +22,7 @@ from rcd.plant_link import PlantLink
 from rcd.regions import RegionWatch
 from rcd.releases import Releases
 from rcd.sessions import Sessions
-from rcd.statements import gateway_state, signed_answer, signed_release
+from rcd.statements import gateway_state
 from rcd.tunnels import Tunnels
 from rcd.wires import KeySwitch, Lamp
 from rclib.runtime.clock import boottime, wall_ms
@@ -54,6 +42,7 @@ from rclib.wire.session import EndReason
 
 if TYPE_CHECKING:
     from rcd.access_store import AccessStore
+    from rcd.commands import Command
     from rcd.config import RcdConfig
     from rcd.records import Records
     from rclib.runtime.context import Context
@@ -89,7 +78,6 @@ class Daemon:
         self.identity = identity
         self.access = access
         self._records = records
-        self._pins = pins
         self.gate = GateLink(config, ctx, self)
         self.link = PlantLink(ctx, self, identity=identity, uplink=uplink)
         self.tunnels = Tunnels(config, ctx, self, gate=self.gate, identity=identity, uplink=uplink)
@@ -103,6 +91,14 @@ class Daemon:
             max_sessions=config.max_sessions, technician_grace_s=config.technician_grace_s
         )
         self.flow_record = FlowRecord()
+        self._effects = Effects(
+            identity=identity,
+            tunnels=self.tunnels,
+            flow_record=self.flow_record,
+            link=self.link,
+            records=records,
+            pins=pins,
+        )
         self.releases = Releases(
             identity.public,
             required=config.release_required,
@@ -315,39 +311,10 @@ class Daemon:
 
     def _do(self, commands: list[Command]) -> None:
         for command in commands:
-            match command:
-                case PinIdentity():
-                    self._pin(command)
-                case PrepareTunnel(session):
-                    self.tunnels.prepare(session)
-                case OpenTunnel(offer):
-                    self.flow_record.begun(offer, boottime())
-                    self.tunnels.open(offer)
-                case SendRelease():
-                    self.link.tell(signed_release(self.identity, command))
-                case SendAnswer():
-                    self.link.tell(signed_answer(self.identity, command))
-                case RenewRelays(session, relays):
-                    self.tunnels.renew_relays(session, relays)
-                case ProbeTunnel(session):
-                    self.tunnels.probe(session)
-                case CloseTunnel(session):
-                    self.tunnels.close(session)
-                case Tell(body):
-                    self.link.tell(body)
-                case Record(action, session, actor, detail):
-                    self._records.write(action, session=session, actor=actor, detail=detail)
+            self._effects.carry_out(command)
         self._lamp.show(connected=any(each.is_open for each in self.sessions.open))
         self._metrics.show(self, record_fault=bool(self._records.fault))
         self._clock_moved.set()
-
-    def _pin(self, command: PinIdentity) -> None:
-        try:
-            self._pins.pin(command.endpoint, command.key)
-        except OSError as exc:
-            # Unpinned, the next key would be accepted as the first: not on this gateway.
-            self._records.fault = f"the gateway's disk takes no data: {exc.strerror}"
-        self._records.write(AuditAction.IDENTITY_PINNED, detail={"endpoint": command.endpoint})
 
     # The link.
 
