@@ -35,7 +35,7 @@ CONFIGURED: Final = "own_networks in client-gate.toml"
 
 
 class TechnicianEnd:
-    """Implements `rclib.tunnel.gate_sessions.GateEnd`."""
+    """Implements `rclib.tunnel.gate_end.GateEnd`."""
 
     prefix = protection.PREFIX
     lifetime_s: float | None = None

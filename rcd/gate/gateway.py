@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class GatewayEnd:
-    """Implements `rclib.tunnel.gate_sessions.GateEnd`."""
+    """Implements `rclib.tunnel.gate_end.GateEnd`."""
 
     prefix = PREFIX
     lifetime_s: float | None = LIFETIME_S

@@ -18,8 +18,8 @@ from rclib.tunnel.gate_sessions import Gate
 
 if TYPE_CHECKING:
     from rclib.runtime.context import Context
+    from rclib.tunnel.gate_end import GateEnd
     from rclib.tunnel.gate_netlink import Netlink
-    from rclib.tunnel.gate_sessions import GateEnd
 
 CLOSE_COMMAND: Final = "close"
 
