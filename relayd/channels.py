@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NewType
+from typing import TYPE_CHECKING, Final
 
 from rclib.tunnel.early_messages import EarlyMessages
 from rclib.wire import relay
@@ -18,81 +18,26 @@ from rclib.wire.errors import DecodeError
 from rclib.wire.identity import Side
 from rclib.wire.relay import CloseReason
 from relayd.admission import Claim, Doorkeeper, RefusedError
+from relayd.commands import (
+    Abort,
+    Admit,
+    CloseLeg,
+    Command,
+    DropMessage,
+    Join,
+    LegId,
+    Part,
+    Send,
+    Trust,
+)
 from relayd.timer_wheel import TimerWheel
 
 if TYPE_CHECKING:
     from rclib.wire.admission import Admission, Revocation
     from rclib.wire.ids import SessionId
 
-LegId = NewType("LegId", int)
-
 CLOSE_LINGER_S: Final = 2.0
 """How long a closed leg may take to read why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """A message of the relay itself, a SIGNAL, or a handshake that waited for this leg."""
-
-    leg: LegId
-    message: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Admit:
-    """The leg is one of `session` from here on."""
-
-    leg: LegId
-    session: SessionId
-    side: Side
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """This connection belongs to the control plane: it counts as nobody's attempt any more."""
-
-    leg: LegId
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Pass each one's DATA to the other."""
-
-    leg: LegId
-    partner: LegId
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Nobody takes this leg's DATA any more."""
-
-    leg: LegId
-
-
-@dataclass(frozen=True, slots=True)
-class DropMessage:
-    """A message of this leg had no partner to go to."""
-
-    leg: LegId
-
-
-@dataclass(frozen=True, slots=True)
-class CloseLeg:
-    """Say why, then close."""
-
-    leg: LegId
-    reason: CloseReason
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    """Cut the connection now: the leg does not read what would let it end in order."""
-
-    leg: LegId
-
-
-Command = Send | Admit | Trust | Join | Part | DropMessage | CloseLeg | Abort
 
 
 @dataclass(frozen=True, slots=True)

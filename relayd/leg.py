@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rclib.runtime.logs import RateLimitedLogger
     from rclib.wire.identity import Side
     from rclib.wire.ids import SessionId
-    from relayd.channels import LegId
+    from relayd.commands import LegId
 
 PATH: Final = "/relay"
 BACKLOG: Final = 4096

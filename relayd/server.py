@@ -21,11 +21,10 @@ from rclib.wire.ids import Nonce
 from rclib.wire.relay import CloseReason
 from relayd.accept_limits import AcceptLimits
 from relayd.admission import Doorkeeper
-from relayd.channels import (
-    CLOSE_LINGER_S,
+from relayd.channels import CLOSE_LINGER_S, Channels, Timing
+from relayd.commands import (
     Abort,
     Admit,
-    Channels,
     CloseLeg,
     Command,
     DropMessage,
@@ -33,7 +32,6 @@ from relayd.channels import (
     LegId,
     Part,
     Send,
-    Timing,
     Trust,
 )
 from relayd.leg import Leg, Traffic, serve

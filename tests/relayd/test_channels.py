@@ -25,11 +25,10 @@ from rclib.wire.identity import Side, relay_statement, sign, token_digest
 from rclib.wire.ids import IdentityKey, Nonce, RelayId, SessionId
 from rclib.wire.relay import CloseReason
 from relayd.admission import Doorkeeper
-from relayd.channels import (
-    CLOSE_LINGER_S,
+from relayd.channels import CLOSE_LINGER_S, Channels, Timing
+from relayd.commands import (
     Abort,
     Admit,
-    Channels,
     CloseLeg,
     Command,
     DropMessage,
@@ -37,7 +36,6 @@ from relayd.channels import (
     LegId,
     Part,
     Send,
-    Timing,
     Trust,
 )
 from relayd.timer_wheel import SLOT_S
