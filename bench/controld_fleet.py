@@ -26,7 +26,13 @@ import aiohttp
 from sqlalchemy import event, insert, select
 
 from bench.controld_ends import HOST, Gateway, Plant, Technician, identity_of
-from controld import store_devices, store_endpoints, store_sessions, store_users
+from controld import (
+    store_devices,
+    store_endpoints,
+    store_organisations,
+    store_sessions,
+    store_users,
+)
 from controld.codes import new_id
 from controld.config import RelayConfig
 from controld.initialise import CONFIG_NAME, Wanted, initialise
@@ -121,7 +127,7 @@ def prepare(directory: Path, database: Database | None, links: int) -> Fleet:
 
 
 def _fill(tx: Tx, fleet: Fleet, links: int, password_hash: str) -> None:
-    organisation = fleet.organisation = store_users.add_organisation(tx, FLEET, 1)
+    organisation = fleet.organisation = store_organisations.add_organisation(tx, FLEET, 1)
     user = store_users.add_user(tx, organisation, USER, Role.ADMINISTRATOR, password_hash, 1)
     store_users.set_password(tx, user.id, password_hash, must_change=False)
     fleet.user = user.id

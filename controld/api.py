@@ -250,7 +250,7 @@ async def admit(
         raise UnauthenticatedError("not_signed_in", "the token is unknown or over; log in again")
     call = Call(services, request, Actor(user.id, user.name, source), now_ms, user, token)
     if scopes is not None and needs not in scopes:
-        await _record_denial(call, needs)
+        await record_denial(call, needs)
         raise ForbiddenError("token_scope", "this token was not made for that")
     if isinstance(needs, Action):
         if user.must_change_password:
@@ -259,7 +259,7 @@ async def admit(
                 "this is a one-time password; set your own with POST /api/v1/password first",
             )
         if scope_of(user.role, needs) is Scope.NONE:
-            await _record_denial(call, needs)
+            await record_denial(call, needs)
             raise ForbiddenError("forbidden", f"the role {user.role} does not allow this")
         if user.role is Role.AUDITOR:
             await _record_look(call, needs)
@@ -273,7 +273,7 @@ def user_of(tx: Tx, token: str, now_ms: int) -> tuple[User | None, frozenset[Act
     return store_users.user_of_token(tx, token, now_ms), None
 
 
-async def _record_denial(call: Call, needs: Action | Open) -> None:
+async def record_denial(call: Call, needs: Action | Open) -> None:
     entry = Entry(
         action=AuditAction.PERMISSION_DENIED,
         organisation=call.user.organisation,

@@ -20,9 +20,11 @@ from controld.audit_export import csv_head, csv_line, json_line_of
 from controld.audit_report import session_report
 from controld.audit_verify import first_forged, with_forged
 from controld.errors import TooManyError
+from controld.records import Entry
 from controld.roles import Action
 from controld.store import StoreUnavailableError
 from controld.store_audit import Wanted
+from rclib.wire.audit import AuditAction
 from rclib.wire.codec import Struct
 from rclib.wire.session import Milliseconds
 
@@ -95,6 +97,7 @@ async def export(call: Call) -> web.StreamResponse:
         until_ms=call.number(UNTIL_MS),
     )
     line = csv_line if kind == CSV else json_line_of
+    await _record_export(call, kind)
     response = _file(f"record.{kind}", _MEDIA[kind])
     await response.prepare(call.request)
     await response.write(csv_head().encode() if kind == CSV else b"")
@@ -166,6 +169,21 @@ ROUTES = (
         media=("text/html",),
     ),
 )
+
+
+async def _record_export(call: Call, kind: str) -> None:
+    """Who takes the record away is on record before the first byte leaves."""
+    entry = Entry(
+        action=AuditAction.RECORD_EXPORTED,
+        organisation=call.user.organisation,
+        actor=call.actor,
+        detail={
+            "format": kind,
+            "from_ms": call.query(FROM_MS.name) or "",
+            "until_ms": call.query(UNTIL_MS.name) or "",
+        },
+    )
+    await call.services.recorder.record(entry, call.now_ms)
 
 
 async def _walk(call: Call) -> Verdict:

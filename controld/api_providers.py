@@ -18,6 +18,7 @@ from rclib.wire.codec import Struct
 
 if TYPE_CHECKING:
     from controld.store import Tx
+    from rclib.wire.ids import UserId
 
 
 class ProviderView(Struct, frozen=True):
@@ -31,15 +32,7 @@ class ProviderList(Struct, frozen=True):
 
 
 async def list_(call: Call) -> ProviderList:
-    linked = await call.services.store.read(
-        lambda tx: set(store_subjects.issuers_of(tx, call.user.id))
-    )
-    return ProviderList(
-        tuple(
-            ProviderView(each.id, each.name, each.issuer in linked)
-            for each in call.services.config.providers
-        )
-    )
+    return await call.services.store.read(lambda tx: providers_of(tx, call, call.user.id))
 
 
 async def unlink(call: Call) -> None:
@@ -55,6 +48,17 @@ async def unlink(call: Call) -> None:
         store_audit.append(tx, entry, call.now_ms)
 
     await call.services.store.write(work)
+
+
+def providers_of(tx: Tx, call: Call, user: UserId) -> ProviderList:
+    """Every configured provider, and whether it lets this user in."""
+    linked = set(store_subjects.issuers_of(tx, user))
+    return ProviderList(
+        tuple(
+            ProviderView(each.id, each.name, each.issuer in linked)
+            for each in call.services.config.providers
+        )
+    )
 
 
 _PROVIDERS = "/api/v1/account/providers"

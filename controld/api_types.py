@@ -92,12 +92,17 @@ class UserRequest(Struct, frozen=True):
     role: Role
 
 
+class UserChange(Struct, frozen=True):
+    role: Role
+
+
 class UserView(Struct, frozen=True):
     id: UserId
     name: str
     role: Role
     disabled: bool
     created_ms: Milliseconds
+    revision: int
 
 
 class UserCreated(Struct, frozen=True):

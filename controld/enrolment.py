@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controld import store_audit, store_endpoints, store_users
+from controld import store_audit, store_endpoints, store_organisations
 from controld.codes import new_code, normal_code
 from controld.errors import ForbiddenError
 from controld.records import Actor, Entry
@@ -80,7 +80,7 @@ def redeem(
     return EnrolResponse(
         endpoint=endpoint,
         name=name,
-        organisation=store_users.organisation_name(tx, organisation),
+        organisation=store_organisations.get_organisation(tx, organisation).name,
         link_host=link_host,
     )
 

@@ -258,7 +258,7 @@ class SharedFleet:
     def _claim(self, tx: Tx, identity: LinkIdentity, software: str) -> LinkIdentity:
         """Looked at again: disabling a user or enrolling anew may have been faster."""
         found = store_endpoints.link_identity(tx, identity.endpoint)
-        if found is None or found.key != identity.key or found.user_disabled:
+        if found is None or found.key != identity.key or found.shut_out:
             raise RefusedError(LinkRefusal.UNKNOWN, "this endpoint is not enrolled any more")
         if not store_fleet.beat(tx, self._elsewhere.me, database_ms(tx)):
             raise RefusedError(LinkRefusal.SHUTTING_DOWN, "this instance has to begin anew")

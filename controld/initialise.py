@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from controld import store_audit, store_users
+from controld import store_audit, store_organisations, store_users
 from controld.api_types import PlainName
 from controld.certificates import Authority, CertificateError
 from controld.codes import new_password
@@ -157,9 +157,9 @@ def _fill_database(database: Database, wanted: Wanted, now_ms: int) -> str:
     password_hash = Passwords().hash_now(password)
 
     def work(tx: Tx) -> None:
-        if store_users.has_organisations(tx):
+        if store_organisations.has_organisations(tx):
             raise InitError(f"{database} is in use; name an empty database")
-        organisation = store_users.add_organisation(tx, wanted.organisation, now_ms)
+        organisation = store_organisations.add_organisation(tx, wanted.organisation, now_ms)
         role = Role.ADMINISTRATOR
         admin = store_users.add_user(tx, organisation, wanted.admin, role, password_hash, now_ms)
         for action, subject in (

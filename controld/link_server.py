@@ -150,10 +150,9 @@ class LinkServer:
             detail = "the signature is not of the enrolled identity, or for another host"
             await self._alarm(identity, link, detail)
             raise RefusedError(LinkRefusal.SIGNATURE, detail)
-        if identity.user_disabled:
-            detail = "the user this computer belongs to is disabled"
-            await self._alarm(identity, link, detail)
-            raise RefusedError(LinkRefusal.UNKNOWN, detail)
+        if identity.shut_out:
+            await self._alarm(identity, link, identity.shut_out)
+            raise RefusedError(LinkRefusal.UNKNOWN, identity.shut_out)
         link.software = visible(hello.software)
         return identity
 

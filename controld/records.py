@@ -53,6 +53,16 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Organisation:
+    id: OrganisationId
+    name: str
+    is_operator: bool
+    """Whose administrators run this control plane: they make the other organisations."""
+    revision: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     id: UserId
     organisation: OrganisationId
@@ -62,6 +72,7 @@ class User:
     must_change_password: bool
     disabled: bool
     created_ms: int
+    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +104,8 @@ class LinkIdentity:
     key: IdentityKey
     user: UserId | None
     """The owner of a technician's PC; None for a gateway."""
-    user_disabled: bool
+    shut_out: str
+    """Why it gets no link, whatever it proves; empty: it does."""
     audit_seq: int
     claim: int = 0
     """Which of the endpoint's links this is; counted where several controlds share a database."""

@@ -27,6 +27,7 @@ class Action(StrEnum):
     SEE_GATEWAYS = "see_gateways"
     MANAGE_USERS = "manage_users"
     SEE_USERS = "see_users"
+    MANAGE_ORGANISATIONS = "manage_organisations"  # one's own; the operator's make others
     ENROL_CLIENT = "enrol_client"  # the caller's own PC
     PREPARE_SESSIONS = "prepare_sessions"
     CHANGE_SESSION_DEVICES = "change_session_devices"
@@ -53,6 +54,7 @@ _TABLE: Final[Mapping[Action, Mapping[Role, Scope]]] = MappingProxyType(
         Action.SEE_GATEWAYS: {_A: Scope.ALL, _R: Scope.ALL},
         Action.MANAGE_USERS: {_A: Scope.ALL},
         Action.SEE_USERS: {_A: Scope.ALL, _R: Scope.ALL},
+        Action.MANAGE_ORGANISATIONS: {_A: Scope.ALL},
         Action.ENROL_CLIENT: {_A: Scope.OWN, _R: Scope.OWN, _U: Scope.OWN},
         Action.PREPARE_SESSIONS: {_A: Scope.ALL, _R: Scope.ALL},
         Action.CHANGE_SESSION_DEVICES: {_A: Scope.ALL, _R: Scope.ALL},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controld import sessions, store_endpoints, store_policies, store_users
+from controld import sessions, store_endpoints, store_organisations, store_policies, store_users
 from controld.records import ReleasePolicy
 from rclib.wire.control import (
     LeaseRenewal,
@@ -66,7 +66,7 @@ def read_ends(tx: Tx, session: Session) -> Ends | None:
         technician=Technician(
             client=session.client,
             user=store_users.get_user(tx, session.started_by).name,
-            organisation=store_users.organisation_name(tx, session.organisation),
+            organisation=store_organisations.get_organisation(tx, session.organisation).name,
             source=session.started_from,
         ),
         client_key=client_key,

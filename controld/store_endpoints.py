@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, select, update
 from controld.codes import digest, new_id
 from controld.errors import ConflictError, NotFoundError
 from controld.records import Client, Gateway, LinkIdentity
+from controld.roles import Action, Role, Scope, scope_of
 from controld.schema.endpoints import clients, enrolments, gateways, identities
 from controld.schema.people import users
 from controld.store_audit import newest_uploaded
@@ -99,7 +100,9 @@ def link_identity(tx: Tx, endpoint: EndpointId) -> LinkIdentity | None:
     if endpoint.startswith("gwy_"):
         row = tx.execute(_GATEWAYS.where(gateways.c.id == endpoint)).mappings().first()
     else:
-        query = _CLIENTS.add_columns(users.c.disabled_ms).join(users, users.c.id == clients.c.user)
+        query = _CLIENTS.add_columns(users.c.disabled_ms, users.c.role).join(
+            users, users.c.id == clients.c.user
+        )
         row = tx.execute(query.where(clients.c.id == endpoint)).mappings().first()
     if row is None or row["identity_key"] is None:
         return None
@@ -109,7 +112,7 @@ def link_identity(tx: Tx, endpoint: EndpointId) -> LinkIdentity | None:
         name=row["name"],
         key=IdentityKey(row["identity_key"]),
         user=row.get("user"),
-        user_disabled=row.get("disabled_ms") is not None,
+        shut_out=_shut_out(row) if "user" in row else "",
         audit_seq=newest_uploaded(tx, endpoint),
     )
 
@@ -163,6 +166,15 @@ def enrol(tx: Tx, endpoint: EndpointId, key: IdentityKey, now_ms: int) -> None:
         )
     tx.execute(delete(identities).where(identities.c.endpoint == endpoint))
     tx.execute(insert(identities).values(endpoint=endpoint, identity_key=key, enrolled_ms=now_ms))
+
+
+def _shut_out(row: RowMapping) -> str:
+    """Why the computer of a user gets no link."""
+    if row["disabled_ms"] is not None:
+        return "the user this computer belongs to is disabled"
+    if scope_of(Role(row["role"]), Action.ENROL_CLIENT) is Scope.NONE:
+        return "the user this computer belongs to has a role without computers"
+    return ""
 
 
 def _gateway(row: RowMapping) -> Gateway:

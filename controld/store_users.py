@@ -1,17 +1,17 @@
-"""Organisations, users and their logins."""
+"""Users and their logins."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from controld.codes import digest, new_id
-from controld.errors import ConflictError, NotFoundError
+from controld.errors import ChangedError, ConflictError, NotFoundError
 from controld.records import User
 from controld.roles import Role
-from controld.schema.people import api_tokens, organisations, users
-from rclib.wire.ids import OrganisationId, UserId
+from controld.schema.people import api_tokens, users
+from rclib.wire.ids import UserId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,24 +19,10 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
     from controld.store import Tx
+    from rclib.wire.ids import OrganisationId
 
 TOUCHES: Final = 20
 """Notes of use in one idle time: the login of somebody who works may end that much early."""
-
-
-def add_organisation(tx: Tx, name: str, now_ms: int) -> OrganisationId:
-    organisation = OrganisationId(new_id("org"))
-    tx.execute(insert(organisations).values(id=organisation, name=name, created_ms=now_ms))
-    return organisation
-
-
-def has_organisations(tx: Tx) -> bool:
-    return tx.execute(select(organisations.c.id).limit(1)).first() is not None
-
-
-def organisation_name(tx: Tx, organisation: OrganisationId) -> str:
-    query = select(organisations.c.name).where(organisations.c.id == organisation)
-    return str(tx.execute(query).scalar_one())
 
 
 def add_user(
@@ -56,6 +42,7 @@ def add_user(
             password_hash=password_hash,
             must_change_password=True,
             failed_logins=0,
+            revision=1,
             created_ms=now_ms,
         )
     )
@@ -87,7 +74,7 @@ def set_password(tx: Tx, user: UserId, password_hash: str, *, must_change: bool)
         .where(users.c.id == user)
         .values(password_hash=password_hash, must_change_password=must_change)
     )
-    tx.execute(delete(api_tokens).where(api_tokens.c.user == user))
+    void_logins(tx, user)
 
 
 def disable_user(tx: Tx, user: UserId, now_ms: int) -> bool:
@@ -95,10 +82,43 @@ def disable_user(tx: Tx, user: UserId, now_ms: int) -> bool:
     changed = tx.execute(
         update(users)
         .where(users.c.id == user, users.c.disabled_ms.is_(None))
-        .values(disabled_ms=now_ms)
+        .values(disabled_ms=now_ms, revision=users.c.revision + 1)
     )
-    tx.execute(delete(api_tokens).where(api_tokens.c.user == user))
+    void_logins(tx, user)
     return changed.rowcount == 1
+
+
+def set_role(tx: Tx, user: UserId, role: Role, revision: int) -> User:
+    """Give the user of exactly `revision` a role and void every token; raises ChangedError."""
+    changed = tx.execute(
+        update(users)
+        .where(users.c.id == user, users.c.revision == revision)
+        .values(role=role.value, revision=revision + 1)
+    )
+    if changed.rowcount != 1:
+        raise ChangedError("user")
+    void_logins(tx, user)
+    return get_user(tx, user)
+
+
+def check_not_last(tx: Tx, user: User) -> None:
+    """Raise ConflictError for the only administrator of an organisation who can log in."""
+    others = select(func.count()).where(
+        users.c.organisation == user.organisation,
+        users.c.role == Role.ADMINISTRATOR.value,
+        users.c.disabled_ms.is_(None),
+        users.c.id != user.id,
+    )
+    if user.role is Role.ADMINISTRATOR and not user.disabled and not tx.scalar(others):
+        raise ConflictError(
+            "last_administrator",
+            "this is the organisation's only administrator; make somebody else one first",
+        )
+
+
+def void_logins(tx: Tx, user: UserId) -> None:
+    """Let the user log in anew, everywhere."""
+    tx.execute(delete(api_tokens).where(api_tokens.c.user == user))
 
 
 def count_failure(tx: Tx, user: UserId) -> None:
@@ -181,5 +201,6 @@ def user_of_row(row: RowMapping) -> User:
         password_hash=row["password_hash"],
         must_change_password=row["must_change_password"],
         disabled=row["disabled_ms"] is not None,
+        revision=row["revision"],
         created_ms=row["created_ms"],
     )

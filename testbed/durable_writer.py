@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from controld import store_audit, store_heads, store_users
+from controld import store_audit, store_heads, store_organisations
 from controld.audit_chain import verify_chain
 from controld.recorder import Recorder
 from controld.records import Entry
@@ -39,7 +39,7 @@ async def write(database: Database) -> None:
     recorder = Recorder(store)
 
     def change(tx: Tx, name: str) -> int:
-        store_users.add_organisation(tx, name, 1)
+        store_organisations.add_organisation(tx, name, 1)
         store_audit.append(tx, ENTRY, 1)
         return store_heads.newest_row(tx)
 

@@ -24,6 +24,8 @@ organisations: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
+    Column("is_operator", Boolean, nullable=False),  # whose administrators run this
+    Column("revision", Integer, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
 )
 
@@ -38,6 +40,7 @@ users: Final = Table(
     Column("password_hash", Text, nullable=False),
     Column("must_change_password", Boolean, nullable=False),
     Column("failed_logins", Integer, nullable=False),  # since the last one that succeeded
+    Column("revision", Integer, nullable=False),
     Column("disabled_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False),
     Index("ix_users_organisation", "organisation"),

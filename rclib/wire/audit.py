@@ -33,7 +33,10 @@ class AuditAction(StrEnum):
     PROVIDER_UNLINKED = "provider_unlinked"
     RECOVERY_CODE_USED = "recovery_code_used"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of an event
+    ORGANISATION_CREATED = "organisation_created"
+    ORGANISATION_RENAMED = "organisation_renamed"
     USER_CREATED = "user_created"
+    USER_ROLE_CHANGED = "user_role_changed"
     TOKEN_CREATED = "token_created"  # noqa: S105 - the name of an event
     TOKEN_REMOVED = "token_removed"  # noqa: S105 - the name of an event
     USER_DISABLED = "user_disabled"
@@ -55,6 +58,7 @@ class AuditAction(StrEnum):
     SESSION_ENDED = "session_ended"
     PERMISSION_DENIED = "permission_denied"
     AUDITOR_READ = "auditor_read"
+    RECORD_EXPORTED = "record_exported"
     LINK_OPENED = "link_opened"
     LINK_REFUSED = "link_refused"
     LINK_CLOSED = "link_closed"

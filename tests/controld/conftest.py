@@ -18,7 +18,7 @@ import pytest
 from argon2 import Parameters, Type
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from controld import store_users
+from controld import store_organisations, store_users
 from controld.codes import new_id
 from controld.config import ControldConfig, RelayConfig
 from controld.initialise import CONFIG_NAME, Wanted, initialise
@@ -139,7 +139,7 @@ async def use_postgres(server: PostgresServer, data: Path, one_time_password: st
     """Let this configuration's database be there, with its administrator."""
 
     def fill(tx: Tx) -> None:
-        organisation = store_users.add_organisation(tx, "Plant One", 1)
+        organisation = store_organisations.add_organisation(tx, "Plant One", 1)
         one_time = CHEAP.hash_now(one_time_password)
         store_users.add_user(tx, organisation, "admin", Role.ADMINISTRATOR, one_time, 1)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from controld import store_users
+from controld import store_organisations, store_users
 from controld.roles import Role
 from controld.server import LINK_PATH
 from controld.store_offline import write_once
@@ -32,7 +32,7 @@ class TestForeignOrganisation:
         password_hash = _hash("one time only")
 
         def work(tx: Any) -> None:  # noqa: ANN401 -- a transaction
-            other = store_users.add_organisation(tx, "Plant Two", 1)
+            other = store_organisations.add_organisation(tx, "Plant Two", 1)
             role = Role.ADMINISTRATOR
             store_users.add_user(tx, other, "eve", role, password_hash, 1)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from controld import store_audit, store_users
+from controld import store_audit, store_organisations
 from controld.audit_chain import verify_chain
 from controld.recorder import Recorder
 from controld.records import Entry
@@ -102,7 +102,7 @@ async def test_a_storm_of_cancellations_leaves_no_transaction_open(
     """T27: at whatever await a caller is cancelled, state and record are both there or neither."""
 
     def change(tx: Tx) -> None:
-        store_users.add_organisation(tx, f"Plant {RNG.random()}", 1)
+        store_organisations.add_organisation(tx, f"Plant {RNG.random()}", 1)
         store_audit.append(tx, ENTRY, 1)
 
     async def cancelled_somewhere(number: int) -> None:

@@ -18,6 +18,7 @@ from controld import (
     store_endpoints,
     store_heads,
     store_migrate,
+    store_organisations,
     store_sqlite,
     store_users,
 )
@@ -89,7 +90,7 @@ def rows(tx: Tx) -> int:
 
 async def test_a_rolled_back_change_leaves_neither_row_nor_record(store: Store) -> None:
     def work(tx: Tx) -> None:
-        store_users.add_organisation(tx, "Plant One", 1)
+        store_organisations.add_organisation(tx, "Plant One", 1)
         store_audit.append(tx, ENTRY, 1)
         raise LookupError
 
@@ -106,7 +107,7 @@ async def test_a_storm_of_cancellations_leaves_no_transaction_open(store: Store)
     rng = random.Random(7)  # noqa: S311 -- chooses when to cancel
 
     def work(tx: Tx) -> None:
-        store_users.add_organisation(tx, f"Plant {rng.random()}", 1)
+        store_organisations.add_organisation(tx, f"Plant {rng.random()}", 1)
         store_audit.append(tx, ENTRY, 1)
 
     async def cancelled_somewhere() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from controld import store_devices, store_endpoints, store_users
+from controld import store_devices, store_endpoints, store_organisations
 from controld.records import Device, Service
 from controld.store import Store
 from controld.store_url import SqliteFile
@@ -32,7 +32,7 @@ def two_plants(tx: Tx, address: str) -> tuple[Device, Device]:
     """The same device in two plants of two organisations."""
     made = []
     for number in (1, 2):
-        organisation = store_users.add_organisation(tx, f"Builder {number}", 1)
+        organisation = store_organisations.add_organisation(tx, f"Builder {number}", 1)
         gateway = store_endpoints.add_gateway(tx, organisation, "bonn", 1).id
         made.append(store_devices.add_device(tx, gateway, "plc", address, MODBUS, 1))
     return made[0], made[1]

@@ -162,6 +162,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "action_see_gateways": ("Anlagen sehen", "See gateways"),
     "action_manage_users": ("Benutzer verwalten", "Manage users"),
     "action_see_users": ("Benutzer sehen", "See users"),
+    "action_manage_organisations": ("Organisation verwalten", "Manage the organisation"),
     "action_enrol_client": ("Eigene Rechner anmelden", "Enrol own computers"),
     "action_prepare_sessions": ("Sitzungen vorbereiten", "Prepare sessions"),
     "action_change_session_devices": ("Sitzungen ändern", "Change sessions"),

@@ -172,7 +172,11 @@ async def test_who_stops_in_the_middle_of_a_change_does_not_hold_up_the_others(
 
     async def stop_in_the_middle() -> None:
         async with a._backend.writer.begin() as connection:  # noqa: SLF001
-            await connection.execute(insert(organisations).values(id="o", name="o", created_ms=1))
+            await connection.execute(
+                insert(organisations).values(
+                    id="o", name="o", is_operator=False, revision=1, created_ms=1
+                )
+            )
             await b.write(newest_change)
 
     with pytest.raises(DBAPIError):

@@ -16,7 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
-from controld import store_devices, store_endpoints, store_policies, store_users
+from controld import (
+    store_devices,
+    store_endpoints,
+    store_organisations,
+    store_policies,
+    store_users,
+)
 from controld.admissions import Admissions
 from controld.audit_notary import Notary
 from controld.config import LimitsConfig, RelayConfig, TimesConfig
@@ -85,7 +91,7 @@ def template() -> sqlite3.Connection:
 
 
 def _fill(tx: Connection) -> None:
-    plant = store_users.add_organisation(tx, "plant", 1)
+    plant = store_organisations.add_organisation(tx, "plant", 1)
 
     def enrol(endpoint: str, name: str) -> None:
         key = Ed25519PrivateKey.from_private_bytes(key_of(name)).public_key()
