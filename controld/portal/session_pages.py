@@ -1,17 +1,15 @@
-"""Sessions: prepared on one page, started with one button, watched until they end."""
+"""Sessions: started with one button, watched until they end."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
-from controld import api_audit, api_endpoints, api_flows, api_policies, api_sessions, api_users
+from controld import api_audit, api_endpoints, api_flows, api_sessions, api_users
 from controld.api import CURSOR, Open
-from controld.api_types import SessionRequest, StartRequest
-from controld.errors import ConflictError, InvalidError
+from controld.api_types import StartRequest
+from controld.errors import ConflictError
 from controld.portal.charts import bars_of
 from controld.portal.frame import Frame, Page, Visit, to, why
 from controld.portal.presets import name_of
@@ -23,12 +21,8 @@ from rclib.wire.audit import AuditAction
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from controld.api_policies import PolicyView
-    from controld.api_types import AuditRecord, DeviceView, GatewayView, UserView
+    from controld.api_types import AuditRecord, GatewayView, UserView
     from controld.portal.charts import Bar
-
-DURATIONS_H = (1, 2, 4, 8, 12, 24)
-DEFAULT_H = 4
 
 
 async def sessions(frame: Frame, visit: Visit) -> web.Response:
@@ -54,49 +48,6 @@ async def sessions(frame: Frame, visit: Visit) -> web.Response:
         users=users,
         older=f"/sessions?{urlencode(query | {CURSOR: found.next})}" if found.next else None,
     )
-
-
-async def new(frame: Frame, visit: Visit) -> web.Response:
-    """One page: first the gateway, then everything else about it."""
-    gateways = (await api_endpoints.list_gateways(visit.call)).gateways
-    chosen = visit.call.request.match_info.get("gateway", "")
-    devices: tuple[DeviceView, ...] = ()
-    policy: PolicyView | None = None
-    if chosen:
-        devices = (await api_endpoints.list_devices(visit.call)).devices
-        policy = await api_policies.show(visit.call)
-    users = (await api_users.list_users(visit.call)).users
-    return frame.show(
-        visit,
-        "session_new.html",
-        policy=policy,
-        gateways=gateways,
-        chosen=next((g for g in gateways if g.id == chosen), None),
-        devices=devices,
-        users=[u for u in users if not u.disabled],
-        durations=[h for h in DURATIONS_H if not policy or h * 3600 <= policy.max_duration_s],
-        default_duration=DEFAULT_H,
-        service_name=name_of,
-    )
-
-
-async def prepare(frame: Frame, visit: Visit) -> web.Response:
-    del frame
-    fields = visit.fields
-    wanted = {
-        "name": fields.get("name", "").strip(),
-        "gateway": visit.call.request.match_info["gateway"],
-        "targets": [_target(each) for each in visit.listed("target")],
-        "users": visit.listed("user"),
-        "duration_s": _hours(fields.get("hours", "")) * 3600,
-        "reason": fields.get("reason", "").strip(),
-        "window_from_ms": _moment(fields.get("from", ""), fields.get("zone", "")),
-        "window_until_ms": _moment(fields.get("until", ""), fields.get("zone", "")),
-    }
-    if not wanted["targets"]:
-        raise InvalidError("no_target", "choose at least one machine and service")
-    made = await api_sessions.prepare(visit.with_body(SessionRequest, wanted))
-    return to(f"/sessions/{made.id}")
 
 
 async def session(frame: Frame, visit: Visit) -> web.Response:
@@ -178,9 +129,6 @@ _SESSION = "/sessions/{session}"
 PAGES = (
     Page("GET", "/client", Open.SIGNED_IN, client),
     Page("GET", "/sessions", Action.SEE_SESSIONS, sessions),
-    Page("GET", "/prepare", Action.PREPARE_SESSIONS, new),
-    Page("GET", "/prepare/{gateway}", Action.PREPARE_SESSIONS, new),
-    Page("POST", "/prepare/{gateway}", Action.PREPARE_SESSIONS, prepare),
     Page("GET", _SESSION, Action.SEE_SESSIONS, session),
     Page("POST", f"{_SESSION}/release", Action.RELEASE_SESSIONS, release),
     Page("POST", f"{_SESSION}/refuse", Action.RELEASE_SESSIONS, refuse),
@@ -198,28 +146,3 @@ async def _reason_page(frame: Frame, visit: Visit, refused: ConflictError) -> we
         notice=why(visit.language, refused),
         session=await api_sessions.show(visit.call),
     )
-
-
-def _target(text: str) -> dict[str, object]:
-    """Read `DEVICE PROTOCOL PORT`, as the form's boxes spell it."""
-    device, _, rest = text.partition(" ")
-    protocol, _, port = rest.partition(" ")
-    return {"device": device, "protocol": protocol, "port": int(port) if port.isdecimal() else None}
-
-
-def _hours(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text[:4]) in DURATIONS_H:
-        return int(text)
-    raise InvalidError("bad_request", "choose a duration from the list")
-
-
-def _moment(text: str, zone: str) -> int | None:
-    """Read a browser's datetime-local in the zone the form names; empty: no bound."""
-    if not text:
-        return None
-    try:
-        local = datetime.fromisoformat(text)
-        at = local.replace(tzinfo=ZoneInfo(zone) if zone else UTC)
-    except (ValueError, KeyError, OSError):
-        raise InvalidError("bad_time", "this time or time zone does not exist") from None
-    return int(at.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""German and English for users and the record."""
+"""German and English for users, organisations and the record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,59 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Einmal-Passwort für {name}. Es steht nur hier:",
         "One-time password for {name}. It is shown here only:",
     ),
+    "role_change": ("Rolle ändern", "Change the role"),
+    "role_change_text": (
+        (
+            "Gilt sofort: Der Benutzer meldet sich neu an, und offene Sitzungen, die er so nicht "
+            "starten dürfte, enden."
+        ),
+        (
+            "Holds at once: the user logs in anew, and open sessions that the new role could not "
+            "start end."
+        ),
+    ),
+    "user_unlink_text": (
+        "Mit diesem Konto kann sich der Benutzer anmelden. Danach nicht mehr, auch nicht weiter.",
+        "This account lets the user in. Afterwards it does not, and present logins end.",
+    ),
+    "user_no_providers": (
+        "Kein Konto eines anderen Anmeldedienstes öffnet dieses hier.",
+        "No account of another login service opens this one.",
+    ),
     "disable": ("Sperren", "Disable"),
+    "disable_text": (
+        "Beendet sofort alle Anmeldungen und Sitzungen. Was war, bleibt im Protokoll.",
+        "Ends all logins and sessions at once. What was stays on record.",
+    ),
+    # Organisations.
+    "organisation": ("Organisation", "Organisation"),
+    "organisations": ("Organisationen", "Organisations"),
+    "organisation_text": (
+        "Ihr gehören die Benutzer und Anlagen hier; ihren Namen sieht jede Anlage.",
+        "It has the users and gateways here; every plant sees its name.",
+    ),
+    "organisations_text": (
+        (
+            "Jede hat eigene Benutzer, Anlagen und ein eigenes Protokoll; keine sieht etwas von "
+            "einer anderen. Anlagen sehen den Namen."
+        ),
+        (
+            "Each has users, gateways and a record of its own; none sees anything of another. "
+            "Plants see the name."
+        ),
+    ),
+    "organisation_operator": ("betreibt dieses Portal", "runs this portal"),
+    "organisation_made": (
+        "{organisation}: Einmal-Passwort für {name}. Es steht nur hier:",
+        "{organisation}: one-time password for {name}. It is shown here only:",
+    ),
+    "add_organisation": ("Organisation anlegen", "Add an organisation"),
+    "add_organisation_text": (
+        "Mit ihrem ersten Administrator; alles Weitere macht er selbst.",
+        "With its first administrator, who does everything else.",
+    ),
+    "first_administrator": ("Benutzername des Administrators", "User name of the administrator"),
+    "rename": ("Umbenennen", "Rename"),
     "disabled": ("gesperrt", "disabled"),
     # The record.
     "record": ("Protokoll", "Record"),

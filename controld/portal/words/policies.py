@@ -16,16 +16,6 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Gilt für jeden Start von jetzt an; was läuft, läuft weiter, wie es begonnen hat.",
         "Holds for every start from now on; what is open goes on as it was started.",
     ),
-    "policy_incomplete": (
-        (
-            "Nicht gespeichert: Jedes Wartungsfenster braucht mindestens einen Tag, einen Beginn "
-            "und ein Ende. Unten stehen die Regeln, wie sie gelten."
-        ),
-        (
-            "Not saved: every maintenance window takes at least one day, a beginning and an end. "
-            "Below is the policy as it stands."
-        ),
-    ),
     "policy_release": ("Wer einem Start zustimmen muss", "Whose word a start needs"),
     "release_open": ("Niemand weiter", "Nobody else's"),
     "release_text_open": (

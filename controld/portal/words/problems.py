@@ -29,6 +29,17 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "error_slow": ("Die Anfrage dauerte zu lange.", "The request took too long."),
     "error_request": ("Die Anfrage ist nicht lesbar.", "The request cannot be read."),
+    "not_saved": (
+        "Nicht gespeichert: Eine Angabe unten passt nicht.",
+        "Not saved: something below does not fit.",
+    ),
+    "typed_below": ("Unten steht, was Sie eingegeben haben.", "Below is what you entered."),
+    "holds_now": ("Was jetzt gilt", "What holds now"),
+    "wrong_field": ("Diese Angabe fehlt oder passt nicht.", "This is missing or does not fit."),
+    "wrong_windows": (
+        "Ein Fenster braucht mindestens einen Tag, einen Beginn und ein Ende.",
+        "A window takes at least one day, a beginning and an end.",
+    ),
     "error_fault": (
         "Ein Fehler im Portal; sein Protokoll sagt mehr.",
         "A fault in the portal; its log says more.",
@@ -236,6 +247,14 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "refused_user_disabled": (
         "Ein genannter Benutzer ist gesperrt; wählen Sie einen anderen.",
         "A user you named is disabled; choose another one.",
+    ),
+    "refused_last_administrator": (
+        "Jede Organisation braucht einen Administrator. Machen Sie erst jemand anderen dazu.",
+        "Every organisation needs an administrator. Make somebody else one first.",
+    ),
+    "refused_operator_only": (
+        "Organisationen legt nur an, wer dieses Portal betreibt.",
+        "Only who runs this portal adds organisations.",
     ),
     "refused_own_account": (
         "Sich selbst kann niemand sperren; das macht eine andere Person der Verwaltung.",

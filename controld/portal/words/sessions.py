@@ -20,6 +20,18 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "no_past": ("Noch keine vergangene Sitzung.", "No past session yet."),
     "prepare": ("Sitzung vorbereiten", "Prepare a session"),
+    "change_session": ("Sitzung ändern", "Change the session"),
+    "change_session_text": (
+        (
+            "Eine Freigabe gilt für das, wofür sie gegeben wurde: Andere Maschinen, Personen oder "
+            "Zeiten nehmen sie zurück, und eine laufende Verbindung endet."
+        ),
+        (
+            "A release holds for what it was given for: other machines, people or times take it "
+            "back, and an open connection ends."
+        ),
+    ),
+    "reference": ("Auftrag oder Ticket", "Order or ticket"),
     "choose_gateway": ("Für welche Anlage?", "For which gateway?"),
     "session_name": ("Name der Sitzung", "Name of the session"),
     "session_name_hint": ("z. B. Linie 3, Antrieb", "e.g. line 3, drive"),
@@ -30,8 +42,6 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "Administrators always may; users only if they stand here.",
     ),
     "how_long": ("Wie lange", "How long"),
-    "hours": ("{n} Stunden", "{n} hours"),
-    "hour": ("1 Stunde", "1 hour"),
     "window": ("Nur in diesem Zeitraum (freiwillig)", "Only within this time (optional)"),
     "from": ("Von", "From"),
     "until": ("Bis", "Until"),

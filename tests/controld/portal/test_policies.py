@@ -72,24 +72,37 @@ async def test_it_is_changed_in_a_form_and_shown_on_the_gateways_page(
 
 
 @pytest.mark.parametrize(
-    ("changes", "more"),
+    ("changes", "more", "place"),
     [
-        ({"time_zone": "Nowhere/Land"}, ()),
-        ({"time_zone": "../../etc/passwd"}, ()),
-        ({"max_sessions": "0"}, ()),
-        ({"release": "nobody"}, ()),
-        ({}, (("begin-0", "22:00"), ("end-0", "06:00"))),
-        ({}, (("days-0", "monday"), ("begin-0", "25:00"), ("end-0", "06:00"))),
+        ({"time_zone": "Nowhere/Land"}, (), "time_zone"),
+        ({"time_zone": "../../etc/passwd"}, (), "time_zone"),
+        ({"max_sessions": "0"}, (), "max_sessions"),
+        ({"release": "nobody"}, (), "release"),
+        ({"max_duration_s": ""}, (), "max_duration_s"),
+        ({}, (("begin-0", "22:00"), ("end-0", "06:00")), "begin-0"),
+        ({}, (*NIGHT, ("days-7", "monday"), ("begin-7", "25:00"), ("end-7", "06:00")), "begin-1"),
     ],
 )
-async def test_what_makes_no_sense_changes_nothing_and_says_what_to_do(
-    rig: Rig, admin: Visitor, changes: dict[str, str], more: tuple[tuple[str, str], ...]
+async def test_what_makes_no_sense_is_shown_again_with_the_reason_beside_it(
+    rig: Rig,
+    admin: Visitor,
+    changes: dict[str, str],
+    more: tuple[tuple[str, str], ...],
+    place: str,
 ) -> None:
     before = await policy_of(rig)
-    text = await send(rig, admin, *more, **changes)
+    text = await send(rig, admin, *more, **{"max_sessions": "9"} | changes)
     assert admin.status == 400
     assert 'role="alert"' in text
     assert await policy_of(rig) == before
+    typed = FORM | {"max_sessions": "9"} | changes
+    for field in ("max_sessions", "time_zone"):
+        assert f'value="{typed[field]}"' in text
+    assert 'value="required" checked' in text
+    (field,) = [part for part in text.split("<fieldset") if 'id="wrong"' in part]
+    assert f'name="{place}"' in field
+    if more:
+        assert f'value="{more[-2][1]}"' in field, "as it was typed"
 
 
 async def test_two_who_change_it_at_once_do_not_undo_each_other(rig: Rig, admin: Visitor) -> None:
@@ -97,6 +110,8 @@ async def test_two_who_change_it_at_once_do_not_undo_each_other(rig: Rig, admin:
     await set_policy(rig, max_sessions=7)
     text = await send(rig, admin, revision=str(stale))
     assert "Somebody changed this meanwhile" in text
+    assert 'value="four_eyes" checked' in text, "as it was typed"
+    assert admin.status == 412
     assert (await policy_of(rig))["max_sessions"] == 7
 
 

@@ -125,7 +125,7 @@ class TestSessions:
         wanted = [
             ("name", "line 3"),
             ("target", f"{device['id']} tcp 502"),
-            ("hours", "8"),
+            ("duration_s", "28800"),
             ("reason", "fault 17"),
             ("until", "2099-01-01T10:00"),
             ("zone", "Europe/Berlin"),
@@ -158,8 +158,8 @@ class TestSessions:
     @pytest.mark.parametrize(
         "change",
         [
-            ("hours", "9999"),
-            ("hours", "x"),
+            ("duration_s", "9999999"),
+            ("duration_s", "x"),
             ("until", "never"),
             ("zone", "Nowhere/Land"),
             ("zone", "../../etc/passwd"),
@@ -169,7 +169,7 @@ class TestSessions:
         self, world: World, rig: Rig, admin: Visitor, change: tuple[str, str]
     ) -> None:
         before = len((await world.admin.ok("GET", "/sessions"))["sessions"])
-        fields = {"name": "x", "hours": "4", "until": "2099-01-01T10:00", "zone": "UTC"}
+        fields = {"name": "x", "duration_s": "14400", "until": "2099-01-01T10:00", "zone": "UTC"}
         fields[change[0]] = change[1]
         await admin.post(f"/prepare/{rig.gateway.endpoint}", list(fields.items()))
         assert admin.status == 400

@@ -398,3 +398,21 @@ class TestLinking:
         await linked.post("/logout")
         assert "linked with no user" in await linked.get(LOGIN)
         assert "provider_unlinked" in await world.actions()
+
+
+class TestAnotherUsersLink:
+    async def test_an_administrator_removes_it_and_who_came_that_way_is_out(
+        self, world: World, admin: Visitor
+    ) -> None:
+        user, _ = await world.admin.new_user("tina", "rc_user")
+        async with admin.stranger() as tina:
+            await tina.login("tina", ADMIN_PASSWORD)
+            await link(tina)
+            text = await admin.get(f"/users/{user}")
+            assert "Remove the link with Corp" in text
+            text = await admin.post(f"/users/{user}/providers/corp/remove")
+            assert "No account of another login service" in text
+            await tina.get("/")
+            assert tina.at == "/login"
+            await tina.get(LOGIN)
+            assert tina.status == 403

@@ -142,6 +142,14 @@ class TestFiles:
         assert "Everything on record" in text
         assert "session_prepared" in text
 
+    async def test_who_takes_the_record_away_is_on_record(self, admin: Visitor) -> None:
+        query = "format=csv&from=2020-01-01"
+        rows = list(csv.DictReader(io.StringIO(await admin.get(f"/record/export?{query}"))))
+        assert rows[-1]["action"] == "record_exported", "before the first byte left"
+        assert rows[-1]["actor_name"] == "admin"
+        assert json.loads(rows[-1]["detail"])["format"] == "csv"
+        assert "Record downloaded" in await admin.get("/record")
+
     async def test_they_are_for_those_who_may_read_the_record(
         self, rig: Rig, visitor: Visitor
     ) -> None:
