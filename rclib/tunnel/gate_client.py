@@ -17,7 +17,6 @@ from rclib.runtime.local import connect_local
 from rclib.tunnel.gate_errors import GateRefused, GateUnavailable
 from rclib.wire.errors import DecodeError
 from rclib.wire.gate import (
-    MAX_UNDER_WAY,
     Close,
     CloseAll,
     Done,
@@ -57,7 +56,7 @@ __all__ = ["GateClient", "GateRefused", "GateUnavailable"]
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 5.0
 OPEN_S: Final = 10.0
-"""wireguard-go has to start, and requests ahead of it to end."""
+"""wireguard-go has to start."""
 
 _MAX_EVENTS: Final = 256
 
@@ -78,7 +77,9 @@ class GateClient:
         self._connection = connection
         self._program = program
         self._numbers = count(1)
-        self._under_way = asyncio.Semaphore(MAX_UNDER_WAY)
+        # The gate does one thing after the other. Asked so, it owes each answer in the time that
+        # is set for it, and a question behind a slow one does not find the gate late.
+        self._turn = asyncio.Lock()
         self._waiting: dict[int, asyncio.Future[Result]] = {}
         self._events: asyncio.Queue[Tampered | Gone | None] = asyncio.Queue()
         self._lost: str | None = None
@@ -153,7 +154,7 @@ class GateClient:
 
     async def _ask(self, verb: Verb, expected: type[R], timeout_s: float) -> R:
         try:
-            async with asyncio.timeout(timeout_s), self._under_way:
+            async with self._turn, asyncio.timeout(timeout_s):
                 result = await self._exchange(verb)
         except TimeoutError:
             # What it did cannot be known any more; without the connection it undoes all of it.

@@ -12,20 +12,35 @@ from rclib.runtime.local import serve_local
 from rclib.tunnel import gate_client
 from rclib.tunnel.gate_client import GateClient, GateUnavailable
 from rclib.wire.gate import (
-    MAX_UNDER_WAY,
+    Allow,
     Done,
     GateReply,
     Measured,
+    Open,
+    Opened,
     Tampered,
     decode_request,
     encode,
 )
+from rclib.wire.ids import SessionId, TunnelKey
+from rclib.wire.session import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from rclib.runtime.local import Connection
+    from rclib.wire.gate import Result
+
+OPEN = Open(
+    SessionId("ses_aaaaaaaaaaaaaaaa"),
+    TunnelKey(bytes(32)),
+    "100.64.0.1",
+    "100.64.0.2",
+    4000,
+    (Allow("192.168.1.10", Protocol.TCP, 502),),
+    1280,
+)
 
 
 @asynccontextmanager
@@ -54,18 +69,32 @@ async def test_without_a_gate_the_message_says_how_to_start_it(path: Path) -> No
         await GateClient.connect(path, program="rcd-gate", hint="systemctl start rcd-gate")
 
 
-async def test_answers_find_their_question_in_any_order(path: Path) -> None:
-    async def backwards(connection: Connection) -> None:
-        lines = [await connection.receive() for _ in range(2)]
-        for line in reversed(lines):
-            assert line is not None
-            request = decode_request(line)
-            await connection.send(encode(GateReply(request.number, Measured(()))))
-        await connection.receive()
+async def test_a_question_waits_its_turn_and_then_has_all_of_its_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate carries out one at a time: behind a slow one nobody is late."""
+    monkeypatch.setattr(gate_client, "ANSWER_S", 1.0)
+    opening = asyncio.Event()
 
-    async with served(path, backwards) as client:
-        first, second = await asyncio.gather(client.measure(), client.measure())
-        assert first == second == ()
+    async def one_by_one(connection: Connection) -> None:
+        while (line := await connection.receive()) is not None:
+            request = decode_request(line)
+            if isinstance(request.verb, Open):
+                opening.set()
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(1.1):  # nothing else is asked meanwhile
+                        await connection.receive()
+                result: Result = Opened("rcgaaaaaaaaaaaa", 4711, "kernel")
+            else:
+                result = Measured(())
+            await connection.send(encode(GateReply(request.number, result)))
+
+    async with served(path, one_by_one) as client, asyncio.TaskGroup() as tasks:
+        opened = tasks.create_task(client.open(OPEN))
+        await opening.wait()
+        measured = tasks.create_task(client.measure())
+        assert await measured == ()
+        assert opened.done()
 
 
 async def test_a_gate_that_hangs_is_let_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,24 +154,21 @@ async def test_an_answer_nobody_waits_for_is_ignored(path: Path) -> None:
         await client.measure()
 
 
-async def test_no_more_than_agreed_are_under_way(path: Path) -> None:
-    waiting: list[int] = []
+async def test_with_a_gate_that_hangs_whoever_waits_for_his_turn_is_told_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate_client, "ANSWER_S", 0.1)
+    asked: list[bytes] = []
 
-    async def count(connection: Connection) -> None:
+    async def silent(connection: Connection) -> None:
         while (line := await connection.receive()) is not None:
-            waiting.append(decode_request(line).number)
-            if len(waiting) == MAX_UNDER_WAY:
-                await asyncio.sleep(0.05)  # would let one too many arrive
-                with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.05):
-                        await connection.receive()
-            if len(waiting) >= MAX_UNDER_WAY:
-                for number in waiting:
-                    await connection.send(encode(GateReply(number, Measured(()))))
-                waiting.clear()
+            asked.append(line)
 
-    async with served(path, count) as client:
-        await asyncio.gather(*(client.measure() for _ in range(2 * MAX_UNDER_WAY)))
+    async with served(path, silent) as client:
+        questions = (client.measure() for _ in range(3))
+        answers = await asyncio.gather(*questions, return_exceptions=True)
+    assert [type(each) for each in answers] == 3 * [GateUnavailable]
+    assert len(asked) == 1
 
 
 async def test_events_end_quietly_when_the_client_lets_go(path: Path) -> None:
