@@ -18,7 +18,7 @@ from rclib.tunnel.gate_addresses import (
     reach_of,
 )
 from rclib.tunnel.gate_errors import GateRefused
-from rclib.tunnel.gate_nft import Table
+from rclib.tunnel.gate_nft import Table, check
 from rclib.tunnel.gate_sysctl import limit_ipv6
 from rclib.wire.gate import Flows, GateError
 
@@ -47,6 +47,9 @@ class TechnicianEnd:
         self._table = Table(protection.TABLE)
         # Which addresses of devices lead into the tunnel, by session.
         self._routed: dict[SessionId, tuple[IPAddress, ...]] = {}
+
+    def rehearse(self) -> None:
+        check(protection.table())
 
     def admit(self, plan: TunnelPlan) -> None:
         for target in plan.targets:

@@ -14,7 +14,7 @@ from rcd.gate.policy import check_targets
 from rclib.runtime.clock import boottime
 from rclib.tunnel.gate_addresses import check_link_addresses
 from rclib.tunnel.gate_errors import GateRefused, system_fault
-from rclib.tunnel.gate_nft import AbsentError, Table, apply, list_rules
+from rclib.tunnel.gate_nft import AbsentError, Table, apply, check, list_rules
 from rclib.tunnel.gate_sysctl import limit_ipv6
 from rclib.wire.gate import LIFETIME_S, GateError
 
@@ -56,6 +56,9 @@ class GatewayEnd:
         self._reached: set[str] = set()
         self._lent: set[tuple[int, str]] = set()
 
+    def rehearse(self) -> None:
+        check(self._rules())
+
     def admit(self, plan: TunnelPlan) -> None:
         own = tuple(
             each for each in self._netlink.addresses() if not each.interface.startswith(self.prefix)
@@ -74,7 +77,7 @@ class GatewayEnd:
     def install(self) -> None:
         self.sweep()
         self._foreign = foreign.deciding(list_rules(), TABLE)
-        self._table.install(confinement.table(source_nat=self._source_nat))
+        self._table.install(self._rules())
 
     def permit(self, plan: TunnelPlan) -> None:
         ways = {(target.version, self._way_to(target)) for target in plan.targets}
@@ -174,6 +177,9 @@ class GatewayEnd:
     def _count(self, plans: Iterable[TunnelPlan], state: TableState | None) -> None:
         if state is not None:
             self._flows.note(plans, state.counts, boottime())
+
+    def _rules(self) -> str:
+        return confinement.table(source_nat=self._source_nat)
 
     def _way_to(self, target: IPAddress) -> str:
         interface = self._netlink.interface_towards(target)

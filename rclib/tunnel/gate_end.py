@@ -21,6 +21,9 @@ class GateEnd(Protocol):
     lifetime_s: float | None
     """How long a session lives without renewal; None: as long as its connection."""
 
+    def rehearse(self) -> None:
+        """Find out at the start whether this kernel takes the rules; changes nothing."""
+
     def admit(self, plan: TunnelPlan) -> None:
         """Refuse what this machine must not or cannot do; changes nothing."""
 

@@ -48,6 +48,7 @@ async def run_gate(
 ) -> None:
     """Serve until the context stops. Raises StartError and GateRefused."""
     uids = _uids(config.allowed_users)
+    end.rehearse()
     gate = Gate(end, netlink, ctx.log, max_sessions=config.max_sessions)
     server = GateServer(gate, ctx, max_controllers=max_controllers)
     listening = asyncio.Event()

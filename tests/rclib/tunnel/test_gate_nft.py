@@ -11,6 +11,7 @@ from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_nft import AbsentError, Table, read_state
 from rclib.wire.gate import GateError
 from testbed.bed import Testbed
+from testbed.kernel_state import generation
 from testbed.requirements import why_not
 from testbed.topology import Topology
 
@@ -130,6 +131,21 @@ def transactions() -> None:
 @pytest.mark.netns
 def test_a_transaction_is_all_or_nothing(host: Host) -> None:
     inside(host, transactions)
+
+
+def rehearsal() -> None:
+    before = generation()
+    gate_nft.check(TEXT)
+    assert generation() == before
+    assert Table("t").read() is None
+    # nft itself has nothing against it.
+    with pytest.raises(GateRefused, match="Operation not supported"):
+        gate_nft.check("table inet t {\nchain c { type nat hook forward priority 0; }\n}\n")
+
+
+@pytest.mark.netns
+def test_a_transaction_is_judged_by_the_kernel_without_being_carried_out(host: Host) -> None:
+    inside(host, rehearsal)
 
 
 def unprivileged() -> None:
