@@ -2,12 +2,14 @@
 
 The sessions a connection opened live no longer than it does, and nobody else sees them. One
 connection controls the gateway's gate; the technician's serves one for each session. All verbs run
-on one thread, one after the other, so that neither a slow one nor the watch stops the loop.
+on one thread, one after the other, so that neither a slow one nor the watch stops the loop. One
+that never ends would hold up all others, also every closing: then the process ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +21,7 @@ from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_owners import Owners
 from rclib.wire.errors import DecodeError
 from rclib.wire.gate import (
+    LIFETIME_S,
     MAX_UNDER_WAY,
     Close,
     CloseAll,
@@ -57,6 +60,10 @@ T = TypeVar("T")
 WATCH_S: Final = 1.0
 """How often the rules and interfaces are looked after."""
 
+STEP_S: Final = LIFETIME_S
+"""How long a verb or a look may take. By then the kernel has shut what nobody could renew."""
+
+_STDERR: Final = 2
 _SUCCESSION_S: Final = 5.0  # for a former connection's sessions to be closed
 
 GATE_CONTROLLED = "gate_controlled"
@@ -251,7 +258,20 @@ class GateServer:
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         """Queue work behind what is under way. A cancelled caller does not stop it."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _step, work)
+
+
+def _step(work: Callable[[], T]) -> T:
+    """Carry it out within STEP_S or end the process, with the stacks of its threads on stderr.
+
+    An nft that cannot even be killed, or a netlink call without an answer, is nothing that Python
+    could end. systemd then runs `close` and starts the gate anew.
+    """
+    faulthandler.dump_traceback_later(STEP_S, exit=True, file=_STDERR)
+    try:
+        return work()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 async def _is_heard(controller: Connection, frame: GateFrame) -> bool:

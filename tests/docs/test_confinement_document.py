@@ -12,7 +12,7 @@ from rcd.gate.policy import check_targets
 from rclib.tunnel.gate_addresses import LocalAddress
 from rclib.tunnel.gate_client import ANSWER_S
 from rclib.tunnel.gate_plan import IPV4, plan_tunnel
-from rclib.tunnel.gate_server import WATCH_S
+from rclib.tunnel.gate_server import STEP_S, WATCH_S
 from rclib.wire.gate import LIFETIME_S, RENEW_S, Allow, Open
 from rclib.wire.ids import SessionId, TunnelKey
 from rclib.wire.session import TUNNEL_NETWORK, Protocol
@@ -55,6 +55,7 @@ def test_the_figures_in_the_document_are_the_codes() -> None:
     assert f"every {RENEW_S} seconds" in text
     assert f"looks every {WATCH_S:g} second" in text
     assert f"{TUNNEL_NETWORK}" in text
+    assert f"not over after {STEP_S} seconds" in text
     assert ANSWER_S < LIFETIME_S, "a hanging gate is noticed before the kernel closes"
 
 

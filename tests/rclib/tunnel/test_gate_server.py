@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -365,3 +367,22 @@ async def test_the_gate_is_swept_at_the_start_and_at_the_end(gate: QuietGate, pa
         assert path.exists()
     assert gate.asked == ["sweep", "sweep"]
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("work", "status", "said"),
+    [("threading.Event().wait", 1, "_step"), ("bool", 0, "")],
+    ids=["never ends", "ends"],
+)
+def test_a_step_that_never_ends_ends_the_process(work: str, status: int, said: str) -> None:
+    code = (
+        "import threading\n"
+        "from rclib.tunnel import gate_server\n"
+        "gate_server.STEP_S = 0.1\n"
+        f"gate_server._step({work})\n"
+        "threading.Event().wait(0.3)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == status
+    assert said in done.stderr
