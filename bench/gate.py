@@ -195,9 +195,7 @@ def closings(rounds: int) -> dict[str, list[Closing]]:
     found: dict[str, list[Closing]] = {name: [] for name in TRIGGERS}
     with Testbed.build() as bed:
         story = Story(bed)
-        story.start_programs(controld=f"[times]\nlease_s = {LEASE_S}\n")
-        story.enrol_gateway()
-        story.enrol_technician()
+        story.commission(controld=f"[times]\nlease_s = {LEASE_S}\n")
         for number in range(rounds):
             for name, (trigger, _) in TRIGGERS.items():
                 closing = close_once(story, f"tina{number}", trigger)

@@ -101,9 +101,7 @@ class Bench:
     def __init__(self, bed: Testbed) -> None:
         self.bed = bed
         self.story = Story(bed)
-        self.story.start_programs()
-        self.story.enrol_gateway()
-        self.story.enrol_technician()
+        self.story.commission()
         self.story.turn_on()
         self._delay: Process | None = None
 

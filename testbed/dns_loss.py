@@ -150,9 +150,7 @@ def main() -> int:
             for router in ("plant_nat", "tech_nat"):
                 bed.set_nat(router, NatKind.SYMMETRIC)
             story = Story(bed)
-            story.start_programs()
-            story.enrol_gateway()
-            story.enrol_technician()
+            story.commission()
             story.turn_on()
             story.prepare(("tcp", ECHO), ("udp", ECHO))
             story.start()

@@ -47,6 +47,12 @@ class Story:
         self.suite.start_gateway(settings=rcd)
         self.suite.start_technician()
 
+    def commission(self, controld: str = "", rcd: str = "") -> None:
+        """Start everything and enrol both ends; access stays OFF."""
+        self.start_programs(controld, rcd)
+        self.enrol_gateway()
+        self.enrol_technician()
+
     def at_another_plant(self, host: str) -> Story:
         """The same people with a second gateway, which is started and enrolled."""
         other = Story(self.bed)

@@ -7,27 +7,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.bed import Testbed
-from testbed.requirements import why_not
-from testbed.story import Story
 from testbed.waiting import until
+from tests.e2e.conftest import staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from testbed.story import Story
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")
 def story() -> Iterator[Story]:
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build() as bed:
-        story = Story(bed)
-        story.start_programs()
-        story.enrol_gateway()
-        story.enrol_technician()
+    with staged() as story:
+        story.commission()
         story.turn_on()
         yield story
 

@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from testbed import wall_clock
-from testbed.bed import Testbed
-from testbed.requirements import why_not
-from testbed.story import Story
 from testbed.suite import CONTROL_HOST
 from testbed.waiting import until
-from testbed.wall_clock import DAY_S, HOUR_S, WallClock
+from testbed.wall_clock import DAY_S, HOUR_S
+from tests.e2e.conftest import staged_with_clocks
 from tests.e2e.test_t26_dns_loss import Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from testbed.browser import Browser
+    from testbed.story import Story
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(180)]
 
@@ -90,12 +88,7 @@ def test_while_off_only_the_button_sends_packets_and_it_is_on_record(story: Stor
 @pytest.fixture(scope="module")
 def plant() -> Iterator[Story]:
     """A plant of its own, whose rcd has a clock of its own."""
-    reason = why_not() or wall_clock.why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build() as bed:
-        told = Story(bed)
-        told.suite.clocks["gateway:rcd"] = WallClock(bed.directory / "rcd-clock")
+    with staged_with_clocks("gateway:rcd") as told:
         told.start_programs()
         told.enrol_gateway()
         check(told.ams)

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbed.bed import Testbed
 from testbed.errors import BedError
-from testbed.requirements import why_not
 from testbed.story import MODBUS, PLC, Story
 from testbed.topology import PLANT_LAN, PlantSpec, TechSpec, Topology
 from testbed.waiting import until
+from tests.e2e.conftest import staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,15 +28,9 @@ PLANTS = (PlantSpec(), PlantSpec(name="bonn"))
 @pytest.fixture(scope="module")
 def plants() -> Iterator[tuple[Story, Story]]:
     """Both with access ON, and the technician enrolled."""
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
     topology = Topology(plants=PLANTS, technicians=(TechSpec(lan=PLANT_LAN),))
-    with Testbed.build(topology) as bed:
-        first = Story(bed)
-        first.start_programs()
-        first.enrol_gateway()
-        first.enrol_technician()
+    with staged(topology) as first:
+        first.commission()
         second = first.at_another_plant("bonn_gateway")
         for plant in (first, second):
             plant.turn_on()

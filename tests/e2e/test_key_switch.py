@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed.api_client import ApiError
-from testbed.bed import Testbed
-from testbed.requirements import why_not
-from testbed.story import Story
 from testbed.waiting import until
+from tests.e2e.conftest import staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from testbed.story import Story
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(180)]
 
@@ -25,17 +25,11 @@ CLOSED_S = 2.0
 
 @pytest.fixture(scope="module")
 def wired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Story, Path, Path]]:
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
     wires = tmp_path_factory.mktemp("wires")
     key, lamp = wires / "key", wires / "lamp"
     key.write_text("0")
-    with Testbed.build() as bed:
-        told = Story(bed)
-        told.start_programs(rcd=f'[key_switch]\nfile = "{key}"\n[lamp]\nfile = "{lamp}"\n')
-        told.enrol_gateway()
-        told.enrol_technician()
+    with staged() as told:
+        told.commission(rcd=f'[key_switch]\nfile = "{key}"\n[lamp]\nfile = "{lamp}"\n')
         yield told, key, lamp
 
 

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.bed import Testbed
 from testbed.nat import NatKind
-from testbed.requirements import why_not
-from testbed.story import Story
 from testbed.suite import CONTROL_PORT, RELAYS
 from testbed.topology import CLOUD_V6, PlantSpec, Role, TechSpec, Topology
+from tests.e2e.conftest import staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from testbed.story import Story
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(900)]
 
@@ -67,18 +67,16 @@ def golden() -> dict[tuple[str, str], str]:
 class Networks:
     """Three plants and six technicians; each cell of the table is one of their pairs."""
 
-    def __init__(self, bed: Testbed) -> None:
-        self.bed = bed
-        self.first = Story(bed)
-        self.first.start_programs()
-        self.first.enrol_gateway()
-        self.first.enrol_technician()
+    def __init__(self, first: Story) -> None:
+        self.bed = first.bed
+        self.first = first
+        self.first.commission()
         self._ready: dict[str, Story] = {"gateway": self.first}
         self._laptops = {"technician"}
         address = str(CLOUD_V6[10])
         for port in (CONTROL_PORT, *(port for _, port in RELAYS.values())):
             arguments = (address, str(port), "203.0.113.10", str(port))
-            bed.host(Role.CLOUD).tool("forward", *arguments)
+            self.bed.host(Role.CLOUD).tool("forward", *arguments)
 
     def pair(self, technician: str, plant: str) -> Story:
         """The pair of one cell, its routers set, enrolled and ON."""
@@ -133,11 +131,8 @@ def path_of(story: Story) -> str:
 
 @pytest.fixture(scope="module")
 def networks() -> Iterator[Networks]:
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build(TOPOLOGY) as bed:
-        yield Networks(bed)
+    with staged(TOPOLOGY) as first:
+        yield Networks(first)
 
 
 def test_a_symmetric_nat_finds_one_that_filters_by_address(

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from testbed.bed import Testbed
-from testbed.requirements import why_not
-from testbed.story import Story
 from testbed.suite import RELAYS
 from testbed.waiting import until
+from tests.e2e.conftest import staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from testbed.story import Story
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -23,17 +23,11 @@ FAR_MS = 80
 
 @pytest.fixture(scope="module")
 def story() -> Iterator[Story]:
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build() as bed:
-        story = Story(bed)
+    with staged() as story:
         far, near = RELAYS
         story.suite.regions = {far: FAR, near: NEAR}
-        story.start_programs()
-        story.enrol_gateway()
-        story.enrol_technician()
-        internet = bed.host("internet")
+        story.commission()
+        internet = story.bed.host("internet")
         internet.tool("delay", str(FAR_MS))
         port = str(RELAYS[far][1])
         rule = ["iif", "plant", "ipproto", "tcp", "dport", port, "lookup", "100"]

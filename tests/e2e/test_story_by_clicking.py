@@ -14,12 +14,11 @@ from playwright.async_api import expect
 from ams.words import WORDS as AMS_WORDS
 from controld.portal.words import WORDS as PORTAL_WORDS
 from rclib.pages.language import Language
-from testbed.bed import Testbed
-from testbed.requirements import why_not
 from testbed.story import AMS_PASSWORD, PLC, Story
 from testbed.suite import AMS_PORT, CONTROL_HOST
 from testbed.waiting import until
 from tests.browser import DESK, PHONE, Tab, open_tab, why_no_browser
+from tests.e2e.conftest import staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,15 +56,11 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[Stage]:
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build() as bed:
-        story = Story(bed)
+    with staged() as story:
         story.start_programs()
         story.enrol_technician()
-        lan = str(bed.host("gateway").addresses_on("lan0")[0].ip)
-        ams = bed.doorway("gateway", AMS_PORT, lan)
+        lan = str(story.bed.host("gateway").addresses_on("lan0")[0].ip)
+        ams = story.bed.doorway("gateway", AMS_PORT, lan)
         portal = story.suite.control_door
         yield Stage(story, f"http://127.0.0.1:{ams}", f"https://localhost:{portal}")
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from testbed.bed import Testbed
-from testbed.requirements import why_not
-from testbed.story import Story
 from testbed.topology import Role
 from testbed.waiting import until
+from tests.e2e.conftest import staged
 from tests.e2e.test_t01_revoke_established import LOCAL_MS, begin, now_ms, wireguards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from testbed.story import Story
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -30,14 +30,8 @@ MEMORY_KB: Final = 20_000
 @pytest.fixture(scope="module")
 def away() -> Iterator[Story]:
     """Short leases, so that their end is soon."""
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build() as bed:
-        told = Story(bed)
-        told.start_programs(controld=f"[times]\nlease_s = {LEASE_S}\n")
-        told.enrol_gateway()
-        told.enrol_technician()
+    with staged() as told:
+        told.commission(controld=f"[times]\nlease_s = {LEASE_S}\n")
         yield told
 
 

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from testbed import wall_clock
-from testbed.bed import Testbed
-from testbed.requirements import why_not
 from testbed.story import ECHO, Story
 from testbed.waiting import until
-from testbed.wall_clock import DAY_S, HOUR_S, WallClock
+from testbed.wall_clock import DAY_S, HOUR_S
+from tests.e2e.conftest import staged_with_clocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,17 +35,8 @@ print(json.dumps({"sessions": sessions}))
 @pytest.fixture(scope="module")
 def told() -> Iterator[Story]:
     """Programs with clocks of their own, and short leases."""
-    reason = why_not() or wall_clock.why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build() as bed:
-        story = Story(bed)
-        for name in PROGRAMS:
-            file = bed.directory / f"clock-{name.replace(':', '-')}"
-            story.suite.clocks[name] = WallClock(file)
-        story.start_programs(controld=f"[times]\nlease_s = {LEASE_S}\n")
-        story.enrol_gateway()
-        story.enrol_technician()
+    with staged_with_clocks(*PROGRAMS) as story:
+        story.commission(controld=f"[times]\nlease_s = {LEASE_S}\n")
         yield story
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.bed import Testbed
 from testbed.nat import NatKind
-from testbed.requirements import why_not
-from testbed.story import Story
 from testbed.topology import PlantSpec, Topology
+from tests.e2e.conftest import staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from testbed.story import Story
 
 pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -47,14 +47,8 @@ print(json.dumps({"sent": 3 * len(knocks), "answers": answers, "error": error}))
 @pytest.fixture
 def story() -> Iterator[Story]:
     """A plant without NAT: whatever is sent to its gateway arrives there."""
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build(Topology(plants=(PlantSpec(nat=NatKind.NONE),))) as bed:
-        story = Story(bed)
-        story.start_programs()
-        story.enrol_gateway()
-        story.enrol_technician()
+    with staged(Topology(plants=(PlantSpec(nat=NatKind.NONE),))) as story:
+        story.commission()
         story.turn_on()
         yield story
 
