@@ -21,6 +21,8 @@ PHONE: Final = {"width": 360, "height": 740}
 DESK: Final = {"width": 1920, "height": 1080}
 SCREENS: Final = os.environ.get("REMOTECONNECT_SCREENS", "")
 """Where `make screens` wants its pictures; empty: none are taken."""
+MAX_HEIGHT: Final = 2400
+_SIZE: Final = "[document.documentElement.clientWidth, document.documentElement.scrollHeight]"
 _SERIOUS: Final = frozenset({"serious", "critical"})
 # The console tells most of them; this tells all, where scripts run.
 _TELL_VIOLATIONS: Final = (
@@ -77,9 +79,17 @@ class Tab:
             )
         )
 
+    async def hide(self, selector: str) -> None:
+        """What is shown once is not for pictures."""
+        await self.page.locator(selector).evaluate("(shown) => { shown.textContent = '…'; }")
+
     async def picture(self, name: str) -> None:
+        """Of the whole page, but for the rest of a long list."""
         if SCREENS:
-            await self.page.screenshot(path=Path(SCREENS) / f"{name}.png", full_page=True)
+            width, height = await self.page.evaluate(_SIZE)
+            clip = {"x": 0, "y": 0, "width": width, "height": min(height, MAX_HEIGHT)}
+            path = Path(SCREENS) / f"{name}.png"
+            await self.page.screenshot(path=path, full_page=True, clip=clip)
 
 
 def why_no_browser() -> str | None:

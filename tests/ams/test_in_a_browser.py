@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from rclib.wire.access import AccessMode
 from rclib.wire.local import LinkState, Release, SetAccess
 from tests.ams.conftest import PASSWORD, a_session, off, on
-from tests.ams.test_check_pages import REPORT
+from tests.ams.test_check_pages import ENROLLED, REPORT
 from tests.ams.test_history_pages import keep
 from tests.ams.test_release_pages import GATEWAY, waiting
 from tests.browser import DESK, PHONE, Tab, open_tab, why_no_browser
@@ -65,17 +65,18 @@ async def test_the_switch_by_clicking(
         await tab.page.goto(visitor.url)
         await tab.page.type("#password", "passwort123")
         await expect(tab.page.locator("#strength")).to_have_js_property("value", 1)
-        await check(tab, f"ams-first-visit-{name}")
+        await check(tab, f"ams-door-first-{name}")
         await set_password(tab, visitor.url, language)
-        await check(tab, f"ams-off-{name}")
+        await check(tab, f"ams-overview-off-{name}")
         await tab.page.get_by_role("button", name=words[0]).click()
-        await check(tab, f"ams-confirm-{name}")
+        await check(tab, f"ams-confirm-on-{name}")
         await tab.page.get_by_role("button", name=words[1]).click()
         await tab.page.wait_for_selector(".state.on")
         assert words[3] in await tab.page.inner_text("h1")
         running_rcd.status = on(
             name="press shop",
             organisation="Builder",
+            endpoint=ENROLLED,
             link=LinkState.ONLINE,
             server="https://cloud.example",
             remaining_s=14_000,
@@ -84,7 +85,7 @@ async def test_the_switch_by_clicking(
         )
         # Somebody connects while the page stands there: it shows without a click.
         await tab.page.wait_for_selector("article")
-        await check(tab, f"ams-on-{name}")
+        await check(tab, f"ams-overview-on-{name}")
         await tab.page.get_by_role("button", name=words[2]).click()
         await tab.page.wait_for_selector(".state.off")
         assert await tab.page.inner_text("h1") == words[4]
@@ -115,14 +116,16 @@ async def test_it_is_readable_in_the_dark_and_when_rcd_is_away(visitor: Visitor)
         await tab.page.fill("#repeat", PASSWORD)
         await tab.page.get_by_role("button", name="Speichern").click()
         await tab.page.wait_for_selector(".state.unknown")
-        await check(tab, "ams-unknown-dark-phone-de")
+        await check(tab, "ams-overview-unknown-dark-phone-de")
 
 
 async def test_a_release_is_decided_on_a_phone(running_rcd: StandInRcd, visitor: Visitor) -> None:
-    running_rcd.status = on(waiting=(waiting(),), identity_key=GATEWAY)
+    running_rcd.status = on(
+        waiting=(waiting(),), identity_key=GATEWAY, endpoint=ENROLLED, link=LinkState.ONLINE
+    )
     async with open_tab(size=PHONE, language="de") as tab:
         await set_password(tab, visitor.url, "de")
-        await check(tab, "ams-waiting-phone-de")
+        await check(tab, "ams-overview-waiting-phone-de")
         await tab.page.get_by_role("link", name="Ansehen und entscheiden").click()
         await check(tab, "ams-release-phone-de")
         await tab.page.get_by_role("button", name="Freigeben").click()
@@ -156,7 +159,7 @@ async def test_the_connection_is_checked_on_a_phone(
         await tab.page.wait_for_selector(".checks")
         assert await tab.page.locator(".checks .problem").count() == 2
         if script:  # axe is one
-            await check(tab, "ams-check-phone-de")
+            await check(tab, "ams-check-problems-phone-de")
         assert tab.complaints == []
 
 

@@ -29,8 +29,11 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         ),
     ),
     "user_unlink_text": (
-        "Mit diesem Konto kann sich der Benutzer anmelden. Danach nicht mehr, auch nicht weiter.",
-        "This account lets the user in. Afterwards it does not, and present logins end.",
+        (
+            "Mit diesem Konto meldet sich der Benutzer an. Gelöst öffnet es nichts mehr, und wer "
+            "angemeldet ist, wird abgemeldet."
+        ),
+        "This account lets the user in. Once removed it opens nothing, and present logins end.",
     ),
     "user_no_providers": (
         "Kein Konto eines anderen Anmeldedienstes öffnet dieses hier.",
