@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rclib.wire import relay
 from rclib.wire.admission import (
@@ -36,10 +36,9 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a valid token says, until its key has signed the nonce."""
+    """What a valid token says, until its key has signed the connection's nonce."""
 
     admission: Admission
-    nonce: Nonce
     token_digest: bytes
 
 
@@ -54,21 +53,21 @@ class Doorkeeper:
     ) -> None:
         self._relay_id = relay_id
         self._keys = keys
-        self._new_nonce = new_nonce
+        self.new_nonce: Final = new_nonce
 
     def hello(self, hello: relay.Hello, wall_s: float) -> Claim:
-        """Check version and token; the claim's nonce is to be signed. Raises RefusedError."""
+        """Check version and token. Raises RefusedError."""
         if hello.version != relay.PROTOCOL_VERSION:
             raise RefusedError(
                 CloseReason.VERSION,
                 f"this relay speaks version {relay.PROTOCOL_VERSION}, not {hello.version}",
             )
         admission = self._verified(hello.token, wall_s)
-        return Claim(admission, self._new_nonce(), token_digest(hello.token))
+        return Claim(admission, token_digest(hello.token))
 
-    def proof(self, claim: Claim, proof: relay.Proof, wall_s: float) -> Admission:
-        """Check who signed the nonce; raises RefusedError."""
-        signed = relay_statement(self._relay_id, claim.nonce, claim.token_digest)
+    def proof(self, claim: Claim, nonce: Nonce, proof: relay.Proof, wall_s: float) -> Admission:
+        """Check who signed the connection's nonce; raises RefusedError."""
+        signed = relay_statement(self._relay_id, nonce, claim.token_digest)
         if not is_signed_by(claim.admission.key, signed, proof.signature):
             raise RefusedError(
                 CloseReason.PROOF_INVALID, "not signed with the key that the token names"

@@ -34,7 +34,7 @@ from relayd.timer_wheel import TimerWheel
 
 if TYPE_CHECKING:
     from rclib.wire.admission import Admission, Revocation
-    from rclib.wire.ids import SessionId
+    from rclib.wire.ids import Nonce, SessionId
 
 CLOSE_LINGER_S: Final = 2.0
 """How long a closed leg may take to read why."""
@@ -52,6 +52,8 @@ class Timing:
 
 @dataclass(slots=True)
 class _Leg:
+    nonce: Nonce
+    """To be signed; of this connection alone."""
     heard_at: float
     until: float
     """Until then it has to be admitted; once admitted, the end of its lease. For a steward, when
@@ -108,10 +110,16 @@ class Channels:
 
     # Events.
 
-    def connected(self, leg: LegId, accepted_at: float) -> None:
-        """A leg from its first frame on; the time for its admission runs since the accept."""
-        self._legs[leg] = _Leg(heard_at=accepted_at, until=accepted_at + self._timing.hello_s)
+    def connected(self, leg: LegId, accepted_at: float) -> list[Command]:
+        """A leg from its first frame on; the time for its admission runs since the accept.
+
+        What it has to sign is there before it asks: that saves each start a round trip.
+        """
+        nonce = self._doorkeeper.new_nonce()
+        until = accepted_at + self._timing.hello_s
+        self._legs[leg] = _Leg(nonce=nonce, heard_at=accepted_at, until=until)
         self._arm(leg)
+        return [Send(leg, relay.encode(relay.Challenge(nonce)))]
 
     def heard(self, leg: LegId, now: float) -> None:
         """The leg sent something, perhaps DATA that was passed on already."""
@@ -182,9 +190,9 @@ class Channels:
             case relay.Hello() if state.claim is None and not state.is_steward:
                 state.claim = self._doorkeeper.hello(frame, wall_s)
                 self._refuse_revoked(state.claim.admission.sub, now)
-                return [Send(leg, relay.encode(relay.Challenge(state.claim.nonce)))]
+                return []
             case relay.Proof() if state.claim is not None and state.admission is None:
-                admission = self._doorkeeper.proof(state.claim, frame, wall_s)
+                admission = self._doorkeeper.proof(state.claim, state.nonce, frame, wall_s)
                 self._refuse_revoked(admission.sub, now)
                 return self._admit(leg, state, admission, now, wall_s)
             case relay.Data() | relay.Signal() if state.admission is not None:

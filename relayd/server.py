@@ -135,7 +135,7 @@ class RelayServer:
         self._legs[leg.id] = leg
         self._empty.clear()
         accepted_at = self._limits.accepted_at(leg.peer)
-        self._rules.connected(leg.id, boottime() if accepted_at is None else accepted_at)
+        self._do(self._rules.connected(leg.id, boottime() if accepted_at is None else accepted_at))
         if self._ctx.stopping.is_set():
             self._do(self._goodbye_to(leg.id))
 

@@ -42,9 +42,13 @@ class EarlyMessages:
         self._kept[kind] = now, bytes(message)
         return True
 
+    def fresh(self, now: float) -> list[bytes]:
+        """What is still worth sending, oldest first."""
+        return [m for at, m in self._kept.values() if now - at < EARLY_TTL_S]
+
     def take(self, now: float) -> list[bytes]:
-        """Hand out what is still worth sending, oldest first, and forget everything."""
-        fresh = [m for at, m in self._kept.values() if now - at < EARLY_TTL_S]
+        """Hand out what is still worth sending, and forget everything."""
+        fresh = self.fresh(now)
         self._kept.clear()
         return fresh
 

@@ -71,6 +71,10 @@ class RelayConnection(picows.WSListener):
     def is_admitted(self) -> bool:
         return self.core.is_admitted
 
+    @property
+    def takes_handshakes(self) -> bool:
+        return self.core.takes_handshakes
+
     def send(self, message: Readable) -> bool:
         """Write one message, or queue a copy of it; False: there is no connection."""
         if self._transport is None:

@@ -1,7 +1,7 @@
 """One leg towards a relay, from HELLO to the end: a pure state machine.
 
-HELLO ──► PROVING ──► ALONE ⇄ PAIRED ──► ENDED. READY and GONE move it between ALONE and PAIRED;
-CLOSE, silence or a broken connection end it, and what ended it first stands.
+HELLO ──► PROVING ──► PROVED ──► ALONE ⇄ PAIRED ──► ENDED. READY and GONE move it between ALONE and
+PAIRED; CLOSE, silence or a broken connection end it, and what ended it first stands.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ class LegState(StrEnum):
 
     HELLO = "hello"
     PROVING = "proving"
+    PROVED = "proved"
     ALONE = "alone"
     PAIRED = "paired"
     ENDED = "ended"
 
 
 ADMITTED: Final = frozenset((LegState.ALONE, LegState.PAIRED))
+TAKES_HANDSHAKES: Final = ADMITTED | {LegState.PROVED}
+"""What is sent behind a proof meets a relay that has checked it."""
 
 _TOKEN_IS_SPENT: Final = frozenset(
     (
@@ -83,6 +86,10 @@ class RelayLegCore:
     def is_admitted(self) -> bool:
         return self.state in ADMITTED
 
+    @property
+    def takes_handshakes(self) -> bool:
+        return self.state in TAKES_HANDSHAKES
+
     def connected(self, now: float) -> bytes:
         """The first message."""
         self._heard_at = now
@@ -106,8 +113,9 @@ class RelayLegCore:
         match frame:
             case relay.Challenge(nonce) if self.state is LegState.PROVING:
                 signed = relay_statement(self.relay_id, nonce, token_digest(self._token))
+                self.state = LegState.PROVED
                 return relay.encode(relay.Proof(self._sign(signed)))
-            case relay.Ready(partner_present) if self.state is not LegState.HELLO:
+            case relay.Ready(partner_present) if self.state in TAKES_HANDSHAKES:
                 self._was_admitted = True
                 self.state = LegState.PAIRED if partner_present else LegState.ALONE
             case relay.Gone() if self.is_admitted:

@@ -131,9 +131,10 @@ class RelaySet:
         if not self._early.keep(message, boottime()):
             self._dropped_without_partner += 1
             return False
-        # A relay keeps it for a partner that is about to come: that saves a round trip.
-        for connection in self._admitted():
-            connection.send(message)
+        # A relay keeps it for a partner that is about to come: that saves another.
+        for connection in self._connections.values():
+            if connection.takes_handshakes:
+                connection.send(message)
         return True
 
     def send_signal(self, payload: bytes) -> bool:
@@ -182,6 +183,10 @@ class RelaySet:
         if core.state is LegState.ENDED:
             del self._connections[core.relay_id]
             self._dropped_by_ended_legs += leg.dropped
+        elif core.state is LegState.PROVED:
+            # Behind the proof, without waiting for its answer: that saves a round trip.
+            for message in self._early.fresh(boottime()):
+                leg.send(message)
         self._choose()
         self._on_change(LegChanged(core.relay_id, core.state, core.end))
 
@@ -200,8 +205,7 @@ class RelaySet:
             self.paired.clear()
             return
         self.paired.set()
-        for message in self._early.take(boottime()):
-            self._active.send(message)
+        self._early.clear()  # this relay has it all since the leg's proof
 
     def _admitted(self) -> list[RelayConnection]:
         return [leg for leg in self._connections.values() if leg.is_admitted]

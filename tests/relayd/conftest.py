@@ -384,7 +384,10 @@ class Knock(Protocol):
 
 @pytest.fixture
 async def knock() -> AsyncIterator[Knock]:
-    """Opens a bare WebSocket with somebody else's library, to send what no leg of ours would."""
+    """Opens a bare WebSocket with somebody else's library, to send what no leg of ours would.
+
+    It has been told the nonce.
+    """
     async with AsyncExitStack() as sockets:
 
         async def open_socket(
@@ -395,6 +398,8 @@ async def knock() -> AsyncIterator[Knock]:
                 relay.url, autoping=False, compress=compress, origin=origin
             )
             sockets.push_async_callback(opened.close)
+            challenge = wire.decode((await opened.receive(timeout=5)).data)
+            assert isinstance(challenge, wire.Challenge)
             return opened
 
         yield open_socket

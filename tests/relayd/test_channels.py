@@ -88,6 +88,7 @@ class Relay:
     now: float = 1000.0
     wall_s: float = WALL
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    nonces: dict[LegId, Nonce] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         nonces = itertools.count(1)
@@ -97,7 +98,11 @@ class Relay:
 
     def connect(self) -> LegId:
         leg = LegId(next(self.numbers))
-        self.rules.connected(leg, self.now)
+        (challenged,) = self.rules.connected(leg, self.now)
+        assert isinstance(challenged, Send)
+        challenge = relay.decode(challenged.message)
+        assert isinstance(challenge, relay.Challenge)
+        self.nonces[leg] = challenge.nonce
         return leg
 
     def say(self, leg: LegId, frame: relay.Frame | bytes) -> list[Command]:
@@ -106,12 +111,8 @@ class Relay:
         return self.rules.received(leg, message, self.now, self.wall_s)
 
     def prove(self, leg: LegId, text: str, key: Ed25519PrivateKey) -> list[Command]:
-        challenged = self.say(leg, relay.Hello(relay.PROTOCOL_VERSION, text))
-        assert [type(command) for command in challenged] == [Send], challenged
-        assert isinstance(challenged[0], Send)
-        challenge = relay.decode(challenged[0].message)
-        assert isinstance(challenge, relay.Challenge)
-        signed = relay_statement(RELAY, challenge.nonce, token_digest(text))
+        assert self.say(leg, relay.Hello(relay.PROTOCOL_VERSION, text)) == []
+        signed = relay_statement(RELAY, self.nonces[leg], token_digest(text))
         return self.say(leg, relay.Proof(sign(key, signed)))
 
     def join(

@@ -175,7 +175,7 @@ class TestRelaySet:
         await watched.set.close()
         await watched.set.close()
         states = [change.state for change in watched.changes]
-        assert states == [LegState.ALONE, LegState.PAIRED, LegState.ENDED]
+        assert states == [LegState.PROVED, LegState.ALONE, LegState.PAIRED, LegState.ENDED]
 
     async def test_a_refused_token_waits_for_a_fresh_one(
         self, relay: RunningRelay, authority: Authority

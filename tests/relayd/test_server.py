@@ -129,6 +129,15 @@ class TestChannel:
         gateway = await join(relay, Side.GATEWAY)
         await gateway.until(lambda: gateway.messages == [INITIATION])
 
+    async def test_a_handshake_right_behind_the_proof_is_delivered(
+        self, relay: RunningRelay, join: Join
+    ) -> None:
+        technician = await join(relay, Side.TECHNICIAN)
+        await technician.reaches(LegState.PROVED)
+        technician.send(INITIATION)
+        gateway = await join(relay, Side.GATEWAY)
+        await gateway.until(lambda: gateway.messages == [INITIATION])
+
     async def test_legs_of_different_sessions_never_meet(
         self, relay: RunningRelay, join: Join
     ) -> None:

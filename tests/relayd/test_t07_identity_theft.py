@@ -39,14 +39,12 @@ class Thief:
     relay: RunningRelay
     identity: Identity
 
-    async def hello(self, token: str) -> tuple[RawWebSocket, Nonce | CloseReason]:
+    async def hello(self, token: str) -> tuple[RawWebSocket, Nonce]:
         raw = await RawWebSocket.connect(self.relay.port, self.relay.tls)
+        challenge = await self.answer(raw)
+        assert isinstance(challenge, wire.Challenge)
         await self.say(raw, wire.Hello(wire.PROTOCOL_VERSION, token))
-        answer = await self.answer(raw)
-        if isinstance(answer, wire.Challenge):
-            return raw, answer.nonce
-        assert isinstance(answer, wire.Close)
-        return raw, answer.reason
+        return raw, challenge.nonce
 
     async def say(self, raw: RawWebSocket, message: wire.Frame) -> None:
         raw.writer.write(frame(Opcode.BINARY, wire.encode(message)))
@@ -86,7 +84,6 @@ class TestBesideTheLiveLeg:
     ) -> None:
         token = authority.token(Side.GATEWAY)
         raw, nonce = await thief.hello(token)
-        assert isinstance(nonce, bytes)
         statement = relay_statement(relay.name, nonce, token_digest(token))
         await thief.say(raw, wire.Proof(thief.identity.sign(statement)))
         assert await thief.refused(raw) is CloseReason.PROOF_INVALID
@@ -99,7 +96,6 @@ class TestBesideTheLiveLeg:
         """Of an earlier connection, of one to another relay, of one with another token."""
         token = authority.token(Side.GATEWAY)
         raw, nonce = await thief.hello(token)
-        assert isinstance(nonce, bytes)
         said = {"relay": relay.name, "nonce": nonce, "token": token_digest(token)}
         said[replayed] = {"relay": ELSEWHERE, "nonce": bytes(32), "token": bytes(32)}[replayed]
         statement = relay_statement(
@@ -113,7 +109,8 @@ class TestBesideTheLiveLeg:
 
     async def test_bs_token_for_another_relay(self, thief: Thief, authority: Authority) -> None:
         token = authority.token(Side.GATEWAY, audience=ELSEWHERE)
-        assert (await thief.hello(token))[1] is CloseReason.WRONG_RELAY
+        raw, _ = await thief.hello(token)
+        assert await thief.refused(raw) is CloseReason.WRONG_RELAY
 
     async def test_as_own_token_for_the_same_session_and_side(
         self, relay: RunningRelay, join: Join, thief: Thief, authority: Authority
@@ -141,11 +138,11 @@ class TestBesideTheLiveLeg:
             f"{header}.{claims}.",
             f"{UNSIGNED}.{claims}.",
         ):
-            assert (await thief.hello(forged))[1] is CloseReason.TOKEN_INVALID
+            raw, _ = await thief.hello(forged)
+            assert await thief.refused(raw) is CloseReason.TOKEN_INVALID
 
     async def test_data_without_any_proof(self, thief: Thief, authority: Authority) -> None:
-        raw, nonce = await thief.hello(authority.token(Side.GATEWAY))
-        assert isinstance(nonce, bytes)
+        raw, _ = await thief.hello(authority.token(Side.GATEWAY))
         raw.writer.write(frame(Opcode.BINARY, BURST))
         assert await thief.refused(raw) is CloseReason.BAD_FRAME
 

@@ -63,6 +63,15 @@ class TestAdmission:
         key = IdentityKey(SECRET.public_key().public_bytes_raw())
         assert is_signed_by(key, signed, proof.signature)
 
+    def test_a_handshake_may_follow_the_proof_at_once_and_nothing_earlier(
+        self, leg: RelayLegCore
+    ) -> None:
+        leg.connected(0)
+        assert not leg.takes_handshakes
+        leg.received(relay.Challenge(NONCE))
+        assert leg.takes_handshakes
+        assert not leg.is_admitted
+
     @pytest.mark.parametrize(
         ("present", "state"), [(False, LegState.ALONE), (True, LegState.PAIRED)]
     )
