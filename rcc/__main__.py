@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +11,6 @@ from rcc import commands
 from rcc.config import DEFAULT_PATH, RccConfig
 from rclib.runtime.config import load_config
 from rclib.runtime.errors import OperatorError
-from rclib.runtime.logs import configure_logging
-from rclib.runtime.loop import new_event_loop
-from rclib.runtime.version import suite_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,32 +18,51 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
-    configure_logging(arguments.log_level)
     path = arguments.config or (DEFAULT_PATH if DEFAULT_PATH.exists() else None)
     try:
         config = load_config(RccConfig, path)
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            match arguments.command:
-                case "enroll":
-                    return runner.run(commands.enroll(config, arguments.server, arguments.code))
-                case "connect":
-                    return runner.run(commands.connect(config, arguments.link))
-                case "agent":
-                    return runner.run(commands.agent(config))
-                case "status":
-                    return runner.run(commands.status(config))
-                case _:
-                    return runner.run(commands.disconnect(config, arguments.session))
+        match arguments.command:
+            case "status":
+                return commands.status(config)
+            case "disconnect":
+                return commands.disconnect(config, arguments.session)
+            case "connect":
+                exit_status = commands.connect(config, arguments.link)
+                if exit_status is not None:
+                    return exit_status
+        return _by_itself(config, arguments)
     except OperatorError as exc:
         sys.stderr.write(f"rcc: {exc}\n")
         return 2
+
+
+def _by_itself(config: RccConfig, arguments: argparse.Namespace) -> int:
+    from rcc import carrier  # noqa: PLC0415 - takes a third of a second, which others need not wait
+
+    match arguments.command:
+        case "enroll":
+            work = carrier.enroll(config, arguments.server, arguments.code)
+        case "connect":
+            work = carrier.carry(config, arguments.link)
+        case _:
+            work = carrier.stay(config)
+    return carrier.run(work, arguments.log_level)
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from rclib.runtime.version import suite_version  # noqa: PLC0415 - reads the distribution
+
+        parser.exit(message=f"{parser.prog} {suite_version()}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rcc", description=__doc__)
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"default: {DEFAULT_PATH}")
     parser.add_argument("--log-level", default="warning")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {suite_version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     verbs = parser.add_subparsers(dest="command", required=True)
     enroll = verbs.add_parser("enroll", help="make this computer known, once")
     enroll.add_argument("server", help="https://HOST[:PORT]")

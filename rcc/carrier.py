@@ -1,7 +1,6 @@
 """The process that carries this computer's sessions, and enrolment: what needs the whole suite.
 
-A command that finds such a process hands its link over and needs none of this: that is why
-`rcc.commands` imports it only where there is none.
+A command that finds such a process hands its link over and needs none of this (`rcc.commands`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING
 from rcc.desk import Desk, NotTaken
 from rcc.telling import Story, complain, exit_status, say
 from rclib.runtime.local import serve_local
-from rclib.runtime.logs import get_logger
+from rclib.runtime.logs import configure_logging, get_logger
+from rclib.runtime.loop import new_event_loop
 from rclib.tunnel.enrolment import (
     EnrolmentFailedError,
     enrol,
@@ -26,10 +26,17 @@ from rclib.tunnel.gate_client import GateUnavailable
 from rclib.tunnel.uplink import open_uplink
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from rcc.config import RccConfig
     from rclib.tunnel.uplink import Uplink
+
+
+def run(work: Coroutine[None, None, int], log_level: str) -> int:
+    """Do one of the following; returns the exit status."""
+    configure_logging(log_level)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(work)
 
 
 async def enroll(config: RccConfig, server: str, code: str) -> int:

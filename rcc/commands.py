@@ -1,12 +1,10 @@
-"""What each `rcc` command does; `rcc.__main__` reads the arguments.
+"""What `rcc` asks of the process that carries this computer's sessions (`rcc.carrier`).
 
-Quick where a process that carries sessions is there already: nothing here imports more than it
-takes to talk to one.
+Nothing here imports more than it takes to talk to one, and no loop: handing a link over is quick.
 """
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,13 +12,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from rcc.telling import Story, complain, exit_status, say
-from rclib.runtime.local import (
-    Connection,
-    LocalProtocolError,
-    LocalUnavailable,
-    PeerGone,
-    connect_local,
-)
+from rclib.runtime.errors import LocalProtocolError, LocalUnavailable, PeerGone
+from rclib.runtime.local_caller import LocalCall
 from rclib.wire.client import (
     ClientDone,
     ClientFailed,
@@ -35,7 +28,7 @@ from rclib.wire.errors import DecodeError
 from rclib.wire.ids import SessionId
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
 
     from rcc.config import RccConfig
     from rclib.wire.client import ClientRequest
@@ -43,38 +36,26 @@ if TYPE_CHECKING:
 LOCAL_TIMEOUT_S: Final = 10
 
 
-async def enroll(config: RccConfig, server: str, code: str) -> int:
-    """Make this computer known to a control plane."""
-    from rcc import carrier  # noqa: PLC0415 - see the module's docstring
+def connect(config: RccConfig, text: str) -> int | None:
+    """Have the process that is there start the session of a link, and stay until it ends.
 
-    return await carrier.enroll(config, server, code)
-
-
-async def connect(config: RccConfig, text: str) -> int:
-    """Start the session of a link and stay until it ends."""
+    None: there is no such process.
+    """
     try:
-        connection = await _reach(config)
+        call = _reach(config)
     except LocalUnavailable:
-        from rcc import carrier  # noqa: PLC0415 - see the module's docstring
-
-        return await carrier.carry(config, text)
-    return await _follow(connection, text)
-
-
-async def agent(config: RccConfig) -> int:
-    """Stay, so that later sessions start at once."""
-    from rcc import carrier  # noqa: PLC0415 - see the module's docstring
-
-    return await carrier.stay(config)
+        return None
+    with call:
+        return _follow(call, text)
 
 
-async def _follow(connection: Connection, text: str) -> int:
+def _follow(call: LocalCall, text: str) -> int:
     """Have the process that is there already carry the session; it ends with this command."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, connection.abort)
+        signal.signal(number, lambda *_: call.hang_up())
     story, reason = Story(), None
     try:
-        async for status in _exchange(connection, Connect(text)):
+        for status in _exchange(call, Connect(text)):
             story.tell(status)
             reason = status.end_reason
     except _FailedError as exc:
@@ -82,51 +63,50 @@ async def _follow(connection: Connection, text: str) -> int:
     return exit_status(reason)
 
 
-async def status(config: RccConfig) -> int:
+def status(config: RccConfig) -> int:
     """Print the running sessions as JSON, a line for each."""
-    return await _ask(config, GetClientStatus())
+    return _ask(config, GetClientStatus())
 
 
-async def disconnect(config: RccConfig, session: str | None) -> int:
+def disconnect(config: RccConfig, session: str | None) -> int:
     """End a session; returns when everything of it is removed."""
     try:
         named = msgspec.convert(session, SessionId | None)
     except msgspec.ValidationError:
         return complain(f"{session!r} is no session; `rcc status` names them")
-    return await _ask(config, Disconnect(named))
+    return _ask(config, Disconnect(named))
 
 
-async def _ask(config: RccConfig, request: ClientRequest) -> int:
+def _ask(config: RccConfig, request: ClientRequest) -> int:
     try:
-        async for status in _exchange(await _reach(config), request):
-            say(encode(status).decode())
+        with _reach(config) as call:
+            for status in _exchange(call, request):
+                say(encode(status).decode())
     except (LocalUnavailable, _FailedError) as exc:
         return complain(str(exc))
     return 0
 
 
-async def _reach(config: RccConfig) -> Connection:
-    return await connect_local(
+def _reach(config: RccConfig) -> LocalCall:
+    return LocalCall(
         Path(config.socket), LOCAL_TIMEOUT_S, program="rcc", hint="no session is running"
     )
 
 
-async def _exchange(connection: Connection, request: ClientRequest) -> AsyncIterator[ClientStatus]:
+def _exchange(call: LocalCall, request: ClientRequest) -> Iterator[ClientStatus]:
     """Yield the statuses a request is answered with; raises _FailedError."""
     try:
-        await connection.send(encode(request))
-        while True:
-            match decode_client_reply(await connection.receive() or b""):
+        for line in call.ask(encode(request)):
+            match decode_client_reply(line):
                 case ClientStatus() as status:
                     yield status
                 case ClientDone():
                     return
                 case ClientFailed(detail):
                     raise _FailedError(detail)
+        raise PeerGone("the connection is closed")
     except (PeerGone, LocalProtocolError, DecodeError) as exc:
         raise _FailedError(f"the process that carries the sessions is gone: {exc}") from None
-    finally:
-        await connection.close()
 
 
 class _FailedError(Exception):

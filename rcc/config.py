@@ -9,8 +9,8 @@ from typing import Annotated, Final
 import msgspec
 
 from rclib.runtime.config import Config
+from rclib.runtime.net import check_proxy
 from rclib.runtime.secret import SecretStr
-from rclib.tunnel.uplink import check_proxy
 
 DEFAULT_PATH: Final = Path("/etc/remoteconnect/rcc.toml")
 

@@ -10,8 +10,8 @@ import msgspec
 from rcd.wires import LineConfig
 from rclib.runtime.config import Config
 from rclib.runtime.http_status import StatusConfig
+from rclib.runtime.net import check_proxy
 from rclib.runtime.secret import SecretStr
-from rclib.tunnel.uplink import check_proxy
 from rclib.wire.session import RegionName
 
 DEFAULT_PATH: Final = Path("/etc/remoteconnect/rcd.toml")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rclib.runtime.errors import LocalProtocolError, LocalUnavailable, PeerGone
+from rclib.runtime.local_caller import LINE_LIMIT, why_unavailable
 from rclib.runtime.local_socket import open_listener
 from rclib.runtime.logs import RateLimitedLogger, get_logger
 
@@ -34,7 +35,6 @@ __all__ = [
     "serve_local",
 ]
 
-LINE_LIMIT: Final = 64 * 1024  # bytes of a line without its line break
 SEND_TIMEOUT_S: Final = 5.0  # for a peer to read what it was sent
 MAX_CONNECTIONS: Final = 64  # at once, of one server
 CLOSING_GRACE_S: Final = 1.0  # for handlers to end after the server was asked to stop
@@ -185,18 +185,12 @@ async def connect_local(
             async with asyncio.timeout(timeout_s):
                 await _connect(sock, path)
                 connection = await _over(sock, _peer_of(sock))
-        except TimeoutError:
-            reason = f"{program} does not answer on {path} within {timeout_s} s"
-        except (FileNotFoundError, ConnectionRefusedError):
-            reason = f"{program} is not running: nobody answers on {path}"
-        except PermissionError:
-            reason = f"no permission to talk to {program} on {path}"
         except OSError as exc:
-            reason = f"cannot talk to {program} on {path}: {exc.strerror or exc}"
+            reason = why_unavailable(exc, path, timeout_s, program=program, hint=hint)
         else:
             undo.pop_all()
             return connection
-    raise LocalUnavailable(f"{reason}; {hint}" if hint else reason)
+    raise LocalUnavailable(reason)
 
 
 class _Server:

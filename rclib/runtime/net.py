@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -81,3 +82,16 @@ def endpoint_of(sockaddr: tuple[Any, ...]) -> Endpoint:
     if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped is not None:
         host = host.ipv4_mapped
     return Endpoint(host, sockaddr[1])
+
+
+def check_proxy(proxy: str) -> None:
+    """Raise ValueError unless this is http://HOST:PORT and no more."""
+    parts = urlsplit(proxy)
+    try:
+        is_complete = bool(parts.scheme == "http" and parts.hostname and parts.port)
+    except ValueError:
+        is_complete = False
+    if not is_complete or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError("a proxy is named like http://proxy.example:3128")
+    if "@" in parts.netloc:
+        raise ValueError("the proxy's login belongs to proxy_login, where no listing shows it")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
 from rclib.runtime.errors import StartError
+from rclib.runtime.net import check_proxy
 from rclib.runtime.tlsfiles import client_context
 from rclib.tunnel.name_lookup import AddressBook
 
@@ -61,19 +62,6 @@ def open_uplink(
         raise StartError("proxy_login is to be USER:PASSWORD")
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
     return Uplink(tls, proxy.replace("http://", f"http://{login}@", 1))
-
-
-def check_proxy(proxy: str) -> None:
-    """Raise ValueError unless this is http://HOST:PORT and no more."""
-    parts = urlsplit(proxy)
-    try:
-        is_complete = bool(parts.scheme == "http" and parts.hostname and parts.port)
-    except ValueError:
-        is_complete = False
-    if not is_complete or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError("a proxy is named like http://proxy.example:3128")
-    if "@" in parts.netloc:
-        raise ValueError("the proxy's login belongs to proxy_login, where no listing shows it")
 
 
 def is_out_of_date(error: Exception) -> bool:
