@@ -1,7 +1,7 @@
 """How far the regions' relays are from this gateway: the round trip of a TCP connect, now and then.
 
-Only while the control link is up, that is, while access is ON. Through an HTTP proxy nothing is
-measured: a connect would only say how far the proxy is.
+Only while the control link is up, that is, while access is ON. Through an HTTP proxy it is that of
+a CONNECT, which the proxy answers when it has reached the relay.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+from python_socks import ProxyError
+from python_socks.async_.asyncio import Proxy
 
 from rclib.runtime.clock import boottime
 from rclib.wire.control import RegionRtt
@@ -54,7 +57,7 @@ class RegionWatch:
         """Measure these from now on; one region alone needs no measuring."""
         self.stop()
         self._seen = {each.name: self._seen.get(each.name, _Seen()) for each in regions}
-        if len(regions) > 1 and self._uplink.proxy is None:
+        if len(regions) > 1:
             self._task = asyncio.create_task(self._run(regions), name="regions")
 
     def stop(self) -> None:
@@ -83,17 +86,27 @@ class RegionWatch:
             await asyncio.sleep(ROUND_S * share)
 
     async def _probe(self, region: Region) -> None:
-        parts = urlsplit(region.url)
         try:
             async with asyncio.timeout(LIMIT_S):
-                # The name apart: how long a resolver takes says nothing about the region.
-                address, *_ = await self._uplink.names.lookup(parts.hostname or "")
-                started = boottime()
-                _, writer = await asyncio.open_connection(address, parts.port or TLS_PORT)
-                rtt_s = boottime() - started
-                writer.close()
-        except (OSError, TimeoutError):
+                rtt_s = await self._round_trip(region)
+        except (OSError, TimeoutError, ProxyError):
             return
         seen = self._seen[region.name]
         seen.rtts_ms.append(rtt_s * 1000)
         seen.at = boottime()
+
+    async def _round_trip(self, region: Region) -> float:
+        parts = urlsplit(region.url)
+        name, port = parts.hostname or "", parts.port or TLS_PORT
+        if self._uplink.proxy is not None:
+            # The way to the proxy is in it twice, but so it is for every region.
+            started = boottime()
+            with await Proxy.from_url(self._uplink.proxy).connect(name, port):
+                return boottime() - started
+        # The name apart: how long a resolver takes says nothing about the region.
+        address, *_ = await self._uplink.names.lookup(name)
+        started = boottime()
+        _, writer = await asyncio.open_connection(address, port)
+        rtt_s = boottime() - started
+        writer.close()
+        return rtt_s

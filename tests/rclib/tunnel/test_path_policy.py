@@ -232,10 +232,10 @@ class TestNetworkChange:
 def test_the_document_has_the_codes_limits() -> None:
     from tests.docs.test_protocol_documents import DOCS  # noqa: PLC0415 - one place for the path
 
+    text = (DOCS.parent / "paths.md").read_text(encoding="utf-8")
+    states = text.split("## States\n")[1].split("\n## ")[0]
     rows = [
-        line.split("|")[1:3]
-        for line in (DOCS.parent / "paths.md").read_text(encoding="utf-8").splitlines()
-        if re.match(r"\| `[A-Z_]+_S`", line)
+        line.split("|")[1:3] for line in states.splitlines() if re.match(r"\| `[A-Z_]+_S`", line)
     ]
     limits = {name.strip(" `"): float(value) for name, value in rows}
     for name, value in limits.items():
