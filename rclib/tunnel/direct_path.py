@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from rclib.runtime.clock import boottime, wall_ms
 from rclib.tunnel.gate_errors import GateRefused, GateUnavailable
-from rclib.tunnel.ice import IceAgent, IceFailedError, Pair
-from rclib.tunnel.own_addresses import read_own_addresses, source_towards
+from rclib.tunnel.ice_attempt import IceAttempt
+from rclib.tunnel.own_addresses import source_towards
 from rclib.tunnel.path_policy import (
     Changed,
     CheckRelay,
@@ -27,10 +27,9 @@ from rclib.tunnel.path_policy import (
     StopIce,
     TakePort,
 )
+from rclib.tunnel.relay_echo import RelayEcho
 from rclib.wire.gate import UdpEndpoint
-from rclib.wire.identity import Side
 from rclib.wire.path_signal import (
-    Candidate,
     Echo,
     EchoReply,
     FellBack,
@@ -51,15 +50,15 @@ if TYPE_CHECKING:
     from rclib.tunnel.udp_pump import UdpPump
     from rclib.wire.control import StunServer
     from rclib.wire.gate import TunnelCounters
+    from rclib.wire.identity import Side
     from rclib.wire.ids import IdentityKey, SessionId
 
 HANDSHAKE_POLL_S: Final = 0.1
 PROBATION_POLL_S: Final = 0.05
 WATCH_S: Final = 0.5
 """How often a direct path's counters are read, and a silent one is probed."""
-ECHO_S: Final = 15.0
-ANSWER_S: Final = 0.8
-"""For a relay to bring an ECHO's answer, when it may be needed soon."""
+FIRST_ECHO_S: Final = 1.0
+"""After the first handshake."""
 LOOPBACK: Final = "127.0.0.1"
 
 PATH_CHANGED = "path_changed"
@@ -121,25 +120,19 @@ class DirectPath:
     ) -> None:
         # Fixed after construction.
         self._session = session
-        self._side = side
         self._redial = around.redial
         self._gate = settings.gate
         self._pump = around.pump
         self._send = around.send
-        self._stun = settings.stun
         self._on_change = around.on_change
         self._log = log
         self.policy = PathPolicy(side)
+        self._ice = IceAttempt(side, settings.stun, around.send, self, log)
+        self._echo = RelayEcho(around.send)
         # Of the task.
         self._events: asyncio.Queue[Event | SignalBody] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._poll_at: float | None = None
-        self._echo_at = 0.0
-        # Of the running attempt.
-        self._agent: IceAgent | None = None
-        self._checking: asyncio.Task[None] | None = None
-        self._offer: IceOffer | None = None
-        self._pair: Pair | None = None
         # Of the path in use.
         self._direct: UdpEndpoint | None = None
         self._source: str | None = None
@@ -150,12 +143,6 @@ class DirectPath:
         self._kind = PathKind.CONNECTING
         self._since_ms = wall_ms()
         self._detail = ""
-        self._own_endpoint = ""
-        self._relay_rtt_s: float | None = None
-        self._loss: float | None = None
-        self._answer_by: float | None = None
-        self._asked: tuple[int, float] = (0, 0.0)
-        self._compared: tuple[int, int, int, int] | None = None
 
     def start(self) -> None:
         """WireGuard is up."""
@@ -167,19 +154,19 @@ class DirectPath:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._close_ice()
+        await self._ice.close()
 
     def status(self) -> PathStatus:
-        pair, is_direct = self._pair, self._kind is PathKind.DIRECT
-        rtt_s = pair.rtt_s if is_direct and pair is not None else self._relay_rtt_s
+        pair, is_direct = self._ice.pair, self._kind is PathKind.DIRECT
+        rtt_s = pair.rtt_s if is_direct and pair is not None else self._echo.rtt_s
         return PathStatus(
             kind=self._kind,
             since_ms=self._since_ms,
             detail=self._detail[:500],
-            own_endpoint=self._own_endpoint if is_direct else "",
-            peer_endpoint=_spelt(self._direct) if is_direct and self._direct else "",
+            own_endpoint=self._ice.own_endpoint if is_direct else "",
+            peer_endpoint=str(self._direct) if is_direct and self._direct else "",
             rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 1),
-            loss_percent=self._loss,
+            loss_percent=self._echo.loss_percent,
         )
 
     # Events from outside.
@@ -195,6 +182,12 @@ class DirectPath:
         """Addresses or routes of this machine changed."""
         self._events.put_nowait(self._on_network)
 
+    def ice_nominated(self, attempt: int) -> None:
+        self._events.put_nowait(lambda now: self.policy.nominated(attempt, now))
+
+    def ice_failed(self, attempt: int, detail: str) -> None:
+        self._events.put_nowait(lambda now: self.policy.ice_failed(attempt, now, detail))
+
     # The task.
 
     async def _run(self) -> None:
@@ -209,8 +202,9 @@ class DirectPath:
                 await asyncio.sleep(WATCH_S)
 
     async def _one_turn(self) -> None:
-        times = (self._poll_at, self.policy.deadline(), self._echo_at or None, self._answer_by)
-        wake_at = min(time for time in times if time is not None) if any(times) else None
+        echo = self._echo
+        times = (self._poll_at, self.policy.deadline(), echo.ask_at, echo.answer_by)
+        wake_at = min((time for time in times if time is not None), default=None)
         try:
             async with asyncio.timeout(None if wake_at is None else max(0, wake_at - boottime())):
                 event = await self._events.get()
@@ -223,10 +217,10 @@ class DirectPath:
             self._poll_at = now + WATCH_S  # also if the gate refuses
             await self._measure()
             self._set_poll()
-        if self._echo_at and now >= self._echo_at:
-            self._ask_echo(now)
-        if self._answer_by is not None and now >= self._answer_by:
-            self._answer_by = None
+        if echo.ask_at is not None and now >= echo.ask_at:
+            echo.ask(now)
+        if echo.answer_by is not None and now >= echo.answer_by:
+            echo.answer_by = None
             self._redial()
         await self._do(self.policy.due(boottime()))
         self._set_poll()
@@ -248,15 +242,15 @@ class DirectPath:
         now = boottime()
         match event:
             case IceOffer(attempt):
-                self._offer = event
+                self._ice.offered(event)
                 await self._do(self.policy.offered(attempt, now))
-            case IceAnswer(attempt, ufrag, password, candidates):
+            case IceAnswer(attempt):
                 if attempt == self.policy.attempt and self.policy.state is PathState.GATHERING:
                     await self._do(self.policy.answered(attempt, now))
-                    await self._check(attempt, ufrag, password, candidates)
+                    await self._ice.check(attempt, event)
             case IceCandidates(attempt, candidates, is_last):
-                if attempt == self.policy.attempt and self._agent is not None:
-                    await self._agent.add_remote(candidates, is_last=is_last)
+                if attempt == self.policy.attempt:
+                    await self._ice.add(candidates, is_last=is_last)
             case MoveRequest(attempt):
                 await self._do(self.policy.asked_to_move(attempt, now))
             case Moved(attempt):
@@ -270,7 +264,7 @@ class DirectPath:
                 self._send(EchoReply(token, *self._counted))
             case EchoReply():
                 await self._count()
-                self._on_reply(event, now)
+                self._echo.answered(event, self._counted, now)
             case _:
                 await self._do(event(now))
 
@@ -278,9 +272,9 @@ class DirectPath:
         for command in commands:
             match command:
                 case StartIce(attempt):
-                    await self._start_ice(attempt)
+                    await self._ice.start(attempt)
                 case StopIce():
-                    await self._close_ice()
+                    await self._ice.close()
                 case TakePort(attempt, point):
                     await self._take_port(attempt, point=point)
                 case PointToRelay():
@@ -290,79 +284,26 @@ class DirectPath:
                 case Probe():
                     await self._gate.probe(self._session)
                 case CheckRelay():
-                    self._ask_echo(boottime())
-                    self._answer_by = boottime() + ANSWER_S
+                    self._echo.ask(boottime(), urgently=True)
                 case Changed(is_direct, detail):
                     self._changed(is_direct=is_direct, detail=detail)
-
-    # The attempt.
-
-    async def _start_ice(self, attempt: int) -> None:
-        await self._close_ice()
-        agent = self._agent = IceAgent(
-            controlling=self._side is Side.TECHNICIAN,
-            own=await asyncio.to_thread(read_own_addresses),
-            on_candidates=lambda found, last: self._learned(attempt, found, is_last=last),
-            log=self._log,
-        )
-        candidates = await agent.gather()
-        ufrag, password = agent.credentials
-        kind = IceOffer if self._side is Side.TECHNICIAN else IceAnswer
-        self._send(kind(attempt, ufrag, password, candidates))
-        agent.ask(self._stun)
-        offer = self._offer
-        if self._side is Side.GATEWAY and offer is not None and offer.attempt == attempt:
-            await self._check(attempt, offer.ufrag, offer.password, offer.candidates)
-
-    def _learned(self, attempt: int, found: tuple[Candidate, ...], *, is_last: bool) -> None:
-        for candidate in found:
-            self._own_endpoint = _spelt(UdpEndpoint(candidate.address, candidate.port))
-        self._send(IceCandidates(attempt, found, is_last))
-
-    async def _check(
-        self, attempt: int, ufrag: str, password: str, candidates: tuple[Candidate, ...]
-    ) -> None:
-        agent = self._agent
-        if agent is None:
-            return
-        await agent.add_remote(candidates, is_last=False)
-
-        async def check() -> None:
-            try:
-                self._pair = await agent.connect(ufrag, password)
-            except IceFailedError as exc:
-                detail = str(exc)
-                self._events.put_nowait(lambda now: self.policy.ice_failed(attempt, now, detail))
-            else:
-                self._events.put_nowait(lambda now: self.policy.nominated(attempt, now))
-
-        self._checking = asyncio.create_task(check(), name="ice-check")
-
-    async def _close_ice(self) -> None:
-        if self._checking is not None:
-            self._checking.cancel()
-            await asyncio.gather(self._checking, return_exceptions=True)
-            self._checking = None
-        agent, self._agent = self._agent, None
-        if agent is not None:
-            await agent.close()
 
     # The hand-over.
 
     async def _take_port(self, attempt: int, *, point: bool) -> None:
-        pair = self._pair
-        if pair is None or self._agent is None:
+        pair = self._ice.pair
+        if pair is None or not self._ice.is_running:
             await self._do(self.policy.port_refused(attempt, boottime(), "the pair is gone"))
             return
         self._direct = UdpEndpoint(pair.remote_address, pair.remote_port)
-        if not self._own_endpoint:
-            self._own_endpoint = _spelt(UdpEndpoint(pair.local_address, pair.local_port))
+        if not self._ice.own_endpoint:
+            self._ice.own_endpoint = str(UdpEndpoint(pair.local_address, pair.local_port))
         self._source = source_towards(pair.remote_address)
         self._pump.wireguard_will_move(pair.local_port)
         done = False
         try:
             # The NAT's binding belongs to the port: it waits for WireGuard the few milliseconds.
-            await self._close_ice()
+            await self._ice.close()
             await self._gate.steer(
                 self._session,
                 listen_port=pair.local_port,
@@ -424,7 +365,7 @@ class DirectPath:
         if self._has_handshake:
             if self._kind is PathKind.CONNECTING:
                 self._kind, self._since_ms = PathKind.RELAY, wall_ms()
-                self._echo_at = now + 1
+                self._echo.ask_at = now + FIRST_ECHO_S
                 self._on_change()
             commands += self.policy.handshaken(now)
         await self._do(commands)
@@ -434,27 +375,6 @@ class DirectPath:
         if self.policy.state is PathState.DIRECT and self._direct is not None:
             broken = source_towards(self._direct.address) != self._source
         return self.policy.network_changed(now, broken=broken)
-
-    def _ask_echo(self, now: float) -> None:
-        self._echo_at = now + ECHO_S
-        self._asked = (self._asked[0] + 1, now)
-        self._send(Echo(self._asked[0]))
-
-    def _on_reply(self, reply: EchoReply, now: float) -> None:
-        token, asked_at = self._asked
-        if reply.token != token:
-            return
-        self._relay_rtt_s = now - asked_at
-        self._answer_by = None
-        totals = (*self._counted, reply.received_bytes, reply.sent_bytes)
-        if self._compared is not None:
-            received, sent, their_received, their_sent = (
-                after - before for after, before in zip(totals, self._compared, strict=True)
-            )
-            if sent + their_sent > 0:
-                share = 1 - (received + their_received) / (sent + their_sent)
-                self._loss = round(max(0.0, share) * 100, 1)
-        self._compared = totals
 
     def _changed(self, *, is_direct: bool, detail: str) -> None:
         was, self._detail = self._kind, detail
@@ -467,8 +387,3 @@ class DirectPath:
             self._pump.batch(self._repoint)
         self._log.info(PATH_CHANGED, path=self._kind.value, detail=detail)
         self._on_change()
-
-
-def _spelt(endpoint: UdpEndpoint) -> str:
-    host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-    return f"{host}:{endpoint.port}"

@@ -90,6 +90,10 @@ class UdpEndpoint(Struct, frozen=True):
     address: IpText
     port: Port
 
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
+
 
 class Steer(Struct, frozen=True, tag="steer"):
     """Move a session's WireGuard to another UDP port, point it elsewhere, or both in one step.
