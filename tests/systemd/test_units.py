@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from stund.config import StundConfig
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
 SOCKETS = sorted((ROOT / "systemd").glob("*.socket"))
+USER_UNITS = sorted((ROOT / "systemd" / "user").glob("*.service"))
 GATES = ("rcd-gate", "rcc-gate")
 DAEMONS = {"controld", "relayd", "stund", "rcd", "ams", *GATES}
 
@@ -22,25 +24,34 @@ def test_every_daemon_has_a_unit() -> None:
     assert {unit.stem for unit in UNITS} == DAEMONS
 
 
-@pytest.mark.parametrize("unit", UNITS + SOCKETS, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", UNITS + SOCKETS + USER_UNITS, ids=lambda unit: unit.name)
 def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is missing; install Debian's package systemd")
     # Where the programs are installed is checked by the packaging, not here.
-    for each in UNITS:
+    for each in UNITS + USER_UNITS:
         text = re.sub(r"/opt/remoteconnect/bin/\S+", "/bin/true", each.read_text(encoding="utf-8"))
         (tmp_path / each.name).write_text(text, encoding="utf-8")
     copy = tmp_path / unit.name
     if unit in SOCKETS:  # its service stands beside it
         copy.write_text(unit.read_text(encoding="utf-8"), encoding="utf-8")
+    manager = ["--user"] if unit in USER_UNITS else []
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(copy)],
+        ["systemd-analyze", *manager, "verify", "--man=no", "--recursive-errors=no", str(copy)],
         capture_output=True,
         text=True,
         check=False,
+        env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)},
     )
     complaints = [line for line in done.stderr.splitlines() if unit.name in line]
     assert (done.returncode, complaints) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize("unit", UNITS + USER_UNITS, ids=lambda unit: unit.stem)
+def test_no_unit_is_given_up(unit: Path) -> None:
+    text = unit.read_text(encoding="utf-8")
+    assert re.search("^Restart=always$", text, re.MULTILINE)
+    assert re.search("^StartLimitIntervalSec=0$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
