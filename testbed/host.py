@@ -122,7 +122,7 @@ class Host:
         for process in self._processes:
             process.wait(_REAP_S)
 
-    def wait_port(self, port: int, timeout_s: float = 10.0) -> None:
+    def wait_port(self, port: int, timeout_s: float = 30.0) -> None:
         """Wait until something listens on this TCP port of the host."""
         until(lambda: self._listens(port), timeout_s, f"TCP port {port} of {self.name}")
 

@@ -85,7 +85,7 @@ class Process:
             # nsenter stops along with its child and does not wake up with it.
             self.popen.send_signal(number)
 
-    def stop(self, timeout_s: float = 5.0) -> int:
+    def stop(self, timeout_s: float = 20.0) -> int:
         """SIGTERM, then SIGKILL after the timeout. Returns the exit status."""
         if self.popen.poll() is None:
             self.send_signal(signal.SIGTERM)
@@ -109,7 +109,7 @@ class Process:
         self,
         event: str,
         *,
-        timeout_s: float = 10.0,
+        timeout_s: float = 30.0,
         where: Callable[[Message], bool] = lambda _: True,
     ) -> Message:
         """The first printed message of this kind that satisfies `where`."""

@@ -36,6 +36,7 @@ WIREGUARD_KIND: Final = "wireguard"
 
 _FAMILIES: Final = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 _UNICAST: Final = 1  # rtm_type
+_NO_DETECTION: Final = 2  # IFA_F_NODAD
 _ABSENT: Final = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH})
 # What `ip route add unreachable, prohibit, blackhole, throw` and no route at all answer.
 _NO_ROUTE: Final = frozenset(
@@ -120,11 +121,21 @@ class Netlink:
             ip.link("set", index=index, state="up")
 
     def add_address(self, interface: str, local: IPAddress, peer: IPAddress) -> None:
-        """Give a tunnel its own end of a link; the other end's route comes with it."""
-        length = local.max_prefixlen
+        """Give a tunnel its own end of a link; the other end's route comes with it.
+
+        Nobody else can have the address, and until IPv6 has asked around it is no route's source.
+        """
+        length, flags = local.max_prefixlen, _NO_DETECTION if local.version == IPV6 else 0
         with _told(f"giving {interface} the address {local}"), IPRoute() as ip:
             index = _index(ip, interface)
-            ip.addr("add", index=index, local=str(local), address=str(peer), prefixlen=length)
+            ip.addr(
+                "add",
+                index=index,
+                local=str(local),
+                address=str(peer),
+                prefixlen=length,
+                flags=flags,
+            )
 
     def add_route(self, interface: str, target: IPAddress, source: IPAddress) -> None:
         with _told(f"routing {target} into {interface}"), IPRoute() as ip:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from testbed.story import MODBUS, PLC
+from testbed.streams import await_silence
 from testbed.tools.plc import ECHO_PORT
 from testbed.waiting import until
 
@@ -54,16 +55,6 @@ def gateway_process(story: Story, program: str) -> Process:
     return story.suite.processes[f"gateway:{program}"]
 
 
-def silence(stream: Process, timeout_s: float) -> None:
-    """Wait for the first message without an answer that no answer follows for a second."""
-
-    def is_silent() -> bool:
-        said = [each["event"] for each in stream.messages() if each["event"] != "ready"]
-        return len(said) > 10 and set(said[-10:]) == {"silence"}
-
-    until(is_silent, timeout_s + 2, "the stream to fall silent")
-
-
 def released(story: Story) -> bool:
     """Whether the kernel's allow-set names anything, whoever keeps it there."""
     shown = story.bed.host("gateway").run(
@@ -97,7 +88,7 @@ def test_a_killed_rcd_closes_at_once_and_its_successor_opens_nothing(
     killed = time.monotonic()
     until(lambda: is_shut(story), LOCAL_S, "the gate to close")
     assert time.monotonic() - killed <= LOCAL_S
-    silence(stream, LOCAL_S)
+    await_silence(stream, LOCAL_S)
     story.suite.start_rcd()
     assert_stays_shut_until_a_fresh_grant(story)
 
@@ -132,7 +123,7 @@ def test_a_frozen_rcd_is_closed_by_its_gate(story: Story, stream: Process) -> No
     try:
         until(lambda: is_shut(story), DEAD_MAN_S + 1, "the gate to close")
         assert time.monotonic() - began <= DEAD_MAN_S
-        silence(stream, LOCAL_S)
+        await_silence(stream, LOCAL_S)
     finally:
         rcd.send_signal(signal.SIGCONT)
     assert_stays_shut_until_a_fresh_grant(story)
@@ -146,7 +137,7 @@ def test_a_killed_gate_closes_and_its_successor_opens_nothing(
     gateway_process(story, "rcd.gate").kill()
     gateway = story.bed.host("gateway")
     gateway.run([sys.executable, "-m", "rcd.gate", "close"], check=True)
-    silence(stream, LOCAL_S)
+    await_silence(stream, LOCAL_S)
     assert is_shut(story)
     story.suite.start_gate()
     assert_stays_shut_until_a_fresh_grant(story)
@@ -165,7 +156,7 @@ def test_a_gateway_that_boots_is_shut_and_off(story: Story, stream: Process) -> 
     try:
         quiet = story.bed.counter("gateway", "oifname wan0 ip daddr 203.0.113.0/24")
         story.suite.start_gateway()
-        silence(stream, LOCAL_S)
+        await_silence(stream, LOCAL_S)
         story.log_in_on_the_page()  # visits end with the page's process
         assert 'class="state off"' in story.ams.text
         assert quiet.packets == 0

@@ -117,7 +117,7 @@ def udp() -> Iterator[Callable[..., socket.socket]]:
         def open_udp(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             sock = undo.enter_context(socket.socket(family, socket.SOCK_DGRAM))
-            sock.settimeout(5)
+            sock.settimeout(20)
             sock.bind((host, port))
             return sock
 

@@ -130,6 +130,18 @@ def test_a_link_takes_its_addresses_and_routes_with_it(host: Host) -> None:
     inside(host, link_life)
 
 
+def source_at_once() -> None:
+    netlink = Netlink()
+    netlink.add_address("eth0", ip_address("fd00::1"), ip_address("fd00::2"))
+    # Duplicate address detection would take a second here.
+    netlink.add_route("eth0", ip_address("fd00:1::10"), ip_address("fd00::1"))
+
+
+def test_an_ipv6_address_of_ours_is_a_routes_source_at_once(host: Host) -> None:
+    host.run(["sysctl", "-q", "net.ipv6.conf.eth0.disable_ipv6=0"], check=True)
+    inside(host, source_at_once)
+
+
 def forgotten_flows() -> None:
     for family, address, other in (
         (socket.AF_INET, "127.0.0.1", "127.0.0.2"),
