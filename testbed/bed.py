@@ -15,8 +15,6 @@ from testbed.namespaces import Init
 from testbed.topology import Role, Topology, plan
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from testbed.nat import NatKind
 
 
@@ -96,12 +94,7 @@ class Testbed:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _start_devices(self) -> None:

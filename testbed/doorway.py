@@ -14,7 +14,6 @@ from testbed.tools.door import splice
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     from testbed.host import Host
 
@@ -48,12 +47,7 @@ class Doorway:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # shutdown wakes the thread that close alone would leave waiting.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

@@ -23,7 +23,6 @@ from testbed.waiting import SLOWNESS, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
 SYSTEMD: Final = Path("/lib/systemd/systemd")
 PROGRAMS: Final = Path("/opt/remoteconnect")
@@ -227,12 +226,7 @@ class ServiceManager:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _await_init(self) -> int:

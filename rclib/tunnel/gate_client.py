@@ -43,7 +43,6 @@ from rclib.wire.gate import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
-    from types import TracebackType
 
     from rclib.runtime.local import Connection
     from rclib.wire.gate import Open, Result, TunnelCounters, UdpEndpoint, Verb
@@ -88,12 +87,7 @@ class GateClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def prepare(self, session: SessionId) -> TunnelKey:

@@ -24,7 +24,6 @@ from testbed.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
 QEMU: Final = "qemu-system-x86_64"
 CONSOLE_LINES: Final = 40
@@ -133,12 +132,7 @@ class Machine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _boot(

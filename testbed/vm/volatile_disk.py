@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final, Self
 if TYPE_CHECKING:
     import random
     from pathlib import Path
-    from types import TracebackType
 
 SECTOR_BYTES: Final = 512
 
@@ -86,12 +85,7 @@ class VolatileDisk:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._listener.close()
         self._path.unlink(missing_ok=True)
 
