@@ -16,30 +16,10 @@ from rclib.tunnel.gate_addresses import LocalAddress, LocalRoute
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_netlink import Netlink, PeerCounters, merge_peers
 from rclib.wire.gate import GateError
-from testbed.bed import Testbed
-from testbed.requirements import why_not
-from testbed.topology import Topology
+from tests.rclib.tunnel.conftest import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from testbed.host import Host
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    """A machine of its own, with an interface eth0 that leads nowhere far."""
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build(Topology(plants=(), technicians=())) as bed:
-        yield bed.host("cloud")
-
-
-def inside(host: Host, function: Callable[[], None]) -> None:
-    """Run a function of this file on the host; it fails as it does there."""
-    script = f"import runpy; runpy.run_path({__file__!r})[{function.__name__!r}]()"
-    host.run([sys.executable, "-W", "error", "-c", script], check=True)
 
 
 def message(*peers: dict[str, Any]) -> Any:  # noqa: ANN401 -- pyroute2 has no types

@@ -10,13 +10,10 @@ from rclib.tunnel import gate_nft
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_nft import AbsentError, Table, read_state
 from rclib.wire.gate import GateError
-from testbed.bed import Testbed
 from testbed.kernel_state import generation
-from testbed.requirements import why_not
-from testbed.topology import Topology
+from tests.rclib.tunnel.conftest import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from testbed.host import Host
@@ -31,21 +28,6 @@ table inet t {
   }
 }
 """
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build(Topology(plants=(), technicians=())) as bed:
-        yield bed.host("cloud")
-
-
-def inside(host: Host, function: Callable[[], None]) -> None:
-    """Run a function of this file on the host; it fails as it does there."""
-    script = f"import runpy; runpy.run_path({__file__!r})[{function.__name__!r}]()"
-    host.run([sys.executable, "-W", "error", "-c", script], check=True)
 
 
 class TestState:

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
@@ -23,33 +22,15 @@ from rclib.tunnel.wireguard_go import (
     missing_for_wireguard_go,
 )
 from rclib.wire.gate import GateError
-from testbed.bed import Testbed
-from testbed.requirements import why_not
-from testbed.topology import Topology
 from testbed.waiting import until
+from tests.rclib.tunnel.conftest import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from testbed.host import Host
 
 NAME = "rcgtest"
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build(Topology(plants=(), technicians=())) as bed:
-        yield bed.host("cloud")
-
-
-def inside(host: Host, function: Callable[[], None]) -> None:
-    """Run a function of this file on the host; it fails as it does there."""
-    script = f"import runpy; runpy.run_path({__file__!r})[{function.__name__!r}]()"
-    host.run([sys.executable, "-W", "error", "-c", script], check=True)
 
 
 def settings(*, private: SecretBytes | None = None) -> TunnelSettings:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import subprocess
-import sys
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
@@ -20,34 +19,14 @@ from rclib.tunnel.gate_netlink import Netlink
 from rclib.tunnel.wireguard import Steering, TunnelSettings, make_key_pair
 from rclib.tunnel.wireguard_choice import choose_wireguard
 from rclib.tunnel.wireguard_kernel import KernelWireGuard
-from testbed.bed import Testbed
-from testbed.requirements import why_not
-from testbed.topology import Topology
+from tests.rclib.tunnel.conftest import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from testbed.host import Host
 
 pytestmark = [pytest.mark.netns, pytest.mark.kernel]
 
 MANY: Final = 400
-
-
-@pytest.fixture
-def host() -> Iterator[Host]:
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with Testbed.build(Topology(plants=(), technicians=())) as bed:
-        yield bed.host("cloud")
-
-
-def inside(host: Host, function: Callable[[], None]) -> None:
-    """Run a function of this file on the host; it fails as it does there."""
-    script = f"import runpy; runpy.run_path({__file__!r})[{function.__name__!r}]()"
-    done = host.run([sys.executable, "-W", "error", "-c", script])
-    assert done.returncode == 0, done.stderr
 
 
 def tunnel_life() -> None:
