@@ -6,13 +6,12 @@ cannot take the heads back from the gateways: `controld audit verify --heads` co
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from rclib.runtime.errors import FileTooLargeError, StartError
-from rclib.runtime.files import read_bounded, write_atomic
+from rclib.runtime.errors import StartError
+from rclib.runtime.files import append_durably, read_whole_lines, write_atomic
 from rclib.wire.codec import decode_json
 from rclib.wire.control import AuditHead
 from rclib.wire.identity import audit_head_statement, is_signed_by
@@ -32,13 +31,9 @@ class AuditHeads:
         """Raises StartError for a file that cannot be read."""
         self._path = path
         try:
-            *lines, rest = read_bounded(path, MAX_FILE_BYTES).split(b"\n")
+            lines = read_whole_lines(path, MAX_FILE_BYTES)
             self._heads = [decode_json(_decoder, path.name, line) for line in lines]
-            if rest:  # the last write before a power cut
-                self._rewrite()
-        except FileNotFoundError:
-            self._heads = []
-        except (OSError, FileTooLargeError, ValueError) as exc:
+        except (OSError, ValueError) as exc:
             raise StartError(
                 f"{path} cannot be used: {exc}; keep a copy for the auditor, remove the file and "
                 "start again"
@@ -67,25 +62,10 @@ class AuditHeads:
     def _write(self, head: AuditHead) -> None:
         if len(self._heads) >= MAX_HEADS:
             self._heads = [*self._heads[-MAX_HEADS // 2 :], head]
-            self._rewrite()
+            write_atomic(self._path, b"".join(_line(each) for each in self._heads))
             return
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            size = os.fstat(fd).st_size
-            line = _line(head)
-            try:
-                if os.write(fd, line) != len(line):
-                    raise OSError("the disk took only a part of the line")
-                os.fsync(fd)
-            except OSError:
-                os.ftruncate(fd, size)
-                raise
-        finally:
-            os.close(fd)
+        append_durably(self._path, _line(head))
         self._heads.append(head)
-
-    def _rewrite(self) -> None:
-        write_atomic(self._path, b"".join(_line(head) for head in self._heads))
 
 
 _decoder: Final = msgspec.json.Decoder(AuditHead)

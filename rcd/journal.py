@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 from rclib.runtime.errors import StartError
-from rclib.runtime.files import append_durably, read_bounded, write_atomic
+from rclib.runtime.files import append_durably, read_whole_lines
 from rclib.wire.journal import GENESIS, JournalLine, decode_line, digest_of, encode_line, make_line
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class _File:
             self._note(self.newest.event.seq, len(line) + 1)
 
     def append(self, seq: int, data: bytes) -> None:
-        append_durably(self.path, data, self.size)
+        append_durably(self.path, data)
         self._note(seq, len(data))
 
     def lines_after(self, seq: int, max_bytes: int) -> tuple[bytes, ...]:
@@ -107,15 +107,9 @@ class _File:
 
 
 def _whole_lines(path: Path) -> list[bytes]:
-    """Return the lines; one that a power cut left half written was never reported, and goes."""
     try:
-        whole, _, rest = read_bounded(path, MAX_FILE_BYTES).rpartition(b"\n")
-        if rest:
-            write_atomic(path, whole + b"\n" if whole else b"")
-    except FileNotFoundError:
-        return []
+        return read_whole_lines(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as exc:
         raise StartError(
             f"{path} cannot be used: {exc}; move it aside for inspection and start again"
         ) from None
-    return whole.splitlines()

@@ -32,14 +32,15 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     _sync_directory(path.parent)
 
 
-def append_durably(path: Path, line: bytes, size: int) -> None:
-    """Add `line` to a file of `size` bytes, on disk when this returns; makes the file if need be.
+def append_durably(path: Path, line: bytes) -> None:
+    """Add `line` to a file, on disk when this returns; makes the file if need be.
 
     Raises OSError, and then nothing of the line is there: a full disk may take a part of it, and
     that part goes again. The caller is the file's only writer. Blocks for an fsync.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
+        size = os.fstat(fd).st_size
         try:
             if os.write(fd, line) != len(line):
                 raise OSError("the disk took only a part of the line")
@@ -49,6 +50,21 @@ def append_durably(path: Path, line: bytes, size: int) -> None:
             raise
     finally:
         os.close(fd)
+
+
+def read_whole_lines(path: Path, limit: int) -> list[bytes]:
+    """Read the lines of `append_durably`, without their ends; none where there is no file.
+
+    One that a power cut left half written was never reported as written: it is removed. Raises
+    FileTooLargeError beyond `limit` bytes, else OSError.
+    """
+    try:
+        *lines, rest = read_bounded(path, limit).split(b"\n")
+    except FileNotFoundError:
+        return []
+    if rest:
+        write_atomic(path, b"".join(line + b"\n" for line in lines))
+    return lines
 
 
 def read_bounded(path: Path, limit: int) -> bytes:

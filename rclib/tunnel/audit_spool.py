@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rclib.runtime.errors import StartError
-from rclib.runtime.files import append_durably, read_bounded, write_atomic
+from rclib.runtime.files import append_durably, read_whole_lines, write_atomic
 from rclib.wire.audit import MAX_BATCH, AuditAction, AuditEvent, decode_event, encode_event
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class AuditSpool:
         line = encode_event(event) + b"\n"
         if self._size + len(line) > MAX_SPOOL_BYTES:
             raise SpoolFullError(f"{self._path} is full; bring the control plane back")
-        append_durably(self._path, line, self._size)
+        append_durably(self._path, line)
         self._events.append(event)
         self._size += len(line)
         return event
@@ -79,16 +79,8 @@ class AuditSpool:
 
 def _read(path: Path) -> list[AuditEvent]:
     try:
-        data = read_bounded(path, MAX_SPOOL_BYTES)
-        *lines, rest = data.split(b"\n")
-        events = [decode_event(line) for line in lines]
-        if rest:
-            # The last write before a power cut; it was never reported as recorded.
-            write_atomic(path, b"".join(line + b"\n" for line in lines))
-    except FileNotFoundError:
-        return []
+        return [decode_event(line) for line in read_whole_lines(path, MAX_SPOOL_BYTES)]
     except (OSError, ValueError) as exc:
         raise StartError(
             f"{path} cannot be used: {exc}; move it aside for inspection and start again"
         ) from None
-    return events

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rclib.runtime.errors import FileTooLargeError
-from rclib.runtime.files import append_durably, read_bounded, write_atomic
+from rclib.runtime.files import append_durably, read_bounded, read_whole_lines, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,8 +113,8 @@ def test_a_device_without_end_is_refused() -> None:
 class TestAppendDurably:
     def test_lines_follow_each_other_in_a_file_only_its_owner_reads(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
-        append_durably(path, b"one\n", 0)
-        append_durably(path, b"two\n", 4)
+        append_durably(path, b"one\n")
+        append_durably(path, b"two\n")
         assert path.read_bytes() == b"one\ntwo\n"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -122,9 +122,24 @@ class TestAppendDurably:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "log"
-        append_durably(path, b"one\n", 0)
+        append_durably(path, b"one\n")
         real_write = os.write
         monkeypatch.setattr(os, "write", lambda fd, data: real_write(fd, data[:2]))
         with pytest.raises(OSError, match="only a part"):
-            append_durably(path, b"two\n", 4)
+            append_durably(path, b"two\n")
         assert path.read_bytes() == b"one\n"
+
+
+class TestReadWholeLines:
+    def test_a_line_that_a_power_cut_left_half_written_is_gone_for_good(
+        self, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "log"
+        for line in (b"one\n", b"two\n", b"thr"):
+            append_durably(path, line)
+        assert read_whole_lines(path, 100) == [b"one", b"two"]
+        append_durably(path, b"three\n")
+        assert read_whole_lines(path, 100) == [b"one", b"two", b"three"]
+
+    def test_where_there_is_no_file_there_are_no_lines(self, tmp_path: Path) -> None:
+        assert read_whole_lines(tmp_path / "log", 100) == []
