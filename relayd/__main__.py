@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rclib.runtime.service import Service, run_service
 from relayd.config import DEFAULT_PATH, RelaydConfig
 from relayd.server import RelayServer
+from relayd.turn_loop import TurnLoop
 from relayd.workers import serve_with_workers
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ async def run(config: RelaydConfig, ctx: Context) -> None:
 
 
 def main() -> int:
-    return run_service(Service("relayd", __doc__ or "", RelaydConfig, run, DEFAULT_PATH))
+    relayd = Service(
+        "relayd", __doc__ or "", RelaydConfig, run, DEFAULT_PATH, loop_factory=TurnLoop
+    )
+    return run_service(relayd)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from rclib.wire.relay import CloseReason, is_burst
 from relayd.reasons import DropReason
 from relayd.receive_rate import ReceiveRate
 from relayd.rfc6455 import binary_header, may_close
-from relayd.turns import BIO_BYTES, IDLE_BUFFER_BYTES, limit_turns
+from relayd.turns import IDLE_BUFFER_BYTES, TURN_BYTES, limit_turns
 from relayd.websocket_log import websocket_logger
 
 if TYPE_CHECKING:
@@ -319,5 +319,5 @@ async def serve(
         logger_name=logging.LoggerAdapter(websocket_logger(log)),
         ssl_handshake_timeout=upgrade_timeout_s if tls is not None else None,
         ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S if tls is not None else None,
-        ssl_incoming_bio_size=BIO_BYTES if tls is not None else None,
+        ssl_incoming_bio_size=TURN_BYTES if tls is not None else None,
     )

@@ -14,6 +14,7 @@ from rclib.runtime.metrics import exposition
 from rclib.runtime.workers import run_worker, say_ready
 from relayd.config import RelaydConfig
 from relayd.server import RelayServer
+from relayd.turn_loop import TurnLoop
 from relayd.workers import WorkerSpec
 
 if TYPE_CHECKING:
@@ -27,7 +28,14 @@ def main() -> int:
     spec = msgspec.json.decode(sys.argv[1], type=WorkerSpec)
     base = Path(spec.config_dir) if spec.config_dir is not None else None
     work = lambda ctx: _work(spec, ctx)  # noqa: E731 - one line is what it is
-    return run_worker("relayd", spec.parent, work, log_level="info", config_dir=base)
+    return run_worker(
+        "relayd",
+        spec.parent,
+        work,
+        log_level="info",
+        config_dir=base,
+        loop_factory=TurnLoop,
+    )
 
 
 async def _work(spec: WorkerSpec, ctx: Context) -> None:

@@ -10,13 +10,15 @@ import asyncio
 import sys
 
 if sys.platform == "linux":
-    from uvloop import new_event_loop as _new_event_loop
+    from uvloop import Loop as PlatformLoop
 elif sys.platform == "win32":
-    from winloop import new_event_loop as _new_event_loop
+    from winloop import Loop as PlatformLoop
 else:
-    from asyncio import new_event_loop as _new_event_loop
+    from asyncio import SelectorEventLoop as PlatformLoop
+
+__all__ = ["PlatformLoop", "new_event_loop"]
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """Make a loop: the factory for asyncio.Runner."""
-    return _new_event_loop()
+    return PlatformLoop()

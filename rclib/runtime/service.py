@@ -51,6 +51,7 @@ class Service(Generic[C]):
     shutdown_deadline_s: float = 10
     stale_after_s: float = STALE_AFTER_S
     """For /healthz: how long the last `healthy()` counts."""
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = new_event_loop
 
 
 def run_service(service: Service[C], argv: Sequence[str] | None = None) -> int:
@@ -74,7 +75,7 @@ def run_service(service: Service[C], argv: Sequence[str] | None = None) -> int:
         stale_after_s=service.stale_after_s,
     )
     try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=service.loop_factory) as runner:
             return runner.run(supervisor.supervise())
     finally:
         supervisor.disarm()

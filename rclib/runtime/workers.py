@@ -194,6 +194,7 @@ def run_worker(
     *,
     log_level: str,
     config_dir: Path | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = new_event_loop,
 ) -> int:
     """Work until terminated, or until the process `parent` is gone; returns the exit status."""
     _die_with(parent)
@@ -206,7 +207,7 @@ def run_worker(
         stale_after_s=STALE_AFTER_S,
     )
     try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(supervisor.supervise())
     finally:
         supervisor.disarm()

@@ -32,6 +32,7 @@ from rclib.wire.identity import Side
 from rclib.wire.ids import IdentityKey, RelayId, SessionId
 from relayd.config import RelaydConfig
 from relayd.server import RelayServer
+from relayd.turn_loop import TurnLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
 SESSION = SessionId("ses_" + "a" * 16)
 RELAY = RelayId("relay0")
 PATIENCE_S = 10
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every asynchronous test on the loop that a relay runs on."""
+    return {"turns": TurnLoop}
 
 
 class Claims(TypedDict, total=False):

@@ -1,0 +1,107 @@
+"""The event loop of a relay: connections that bring little are read before those that bring much.
+
+epoll tells of all that can be read at once, and puts what is new behind what was there: beside ten
+busy legs the packet of a quiet one waits until those that were told of are read, and then until
+they are read once more. Here whoever has used up its share of the loop's time is told of by a
+second epoll, one at a time; after TURN_S of that everybody else has a look in. So a quiet leg's
+packet waits for one such turn, however many legs are busy (as the new flows of fq_codel do,
+RFC 8290, section 4.2).
+"""
+
+from __future__ import annotations
+
+import select
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from rclib.runtime.loop import PlatformLoop
+from relayd.shares import Account, Shares
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from _typeshed import FileDescriptorLike
+
+TURN_S: Final = 50e-6
+"""What busy connections get before quiet ones are looked at again; at least one read."""
+
+
+class _Reader:
+    """One connection that is read."""
+
+    __slots__ = ("account", "arguments", "callback", "fd")
+
+    def __init__(
+        self, fd: int, callback: Callable[..., object], arguments: tuple[object, ...], now: float
+    ) -> None:
+        self.fd = fd
+        self.callback = callback
+        self.arguments = arguments
+        self.account = Account(now)
+
+
+class TurnLoop(PlatformLoop):
+    """A loop whose readers take turns; all else is its platform's."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._shares = Shares(clock())
+        self._readers: dict[int, _Reader] = {}
+        self._busy = select.epoll()
+        super().add_reader(self._busy.fileno(), self._busy_ready)
+
+    def add_reader(
+        self, fd: FileDescriptorLike, callback: Callable[..., object], *args: object
+    ) -> None:
+        number = fd if isinstance(fd, int) else fd.fileno()
+        self.remove_reader(number)
+        reader = _Reader(number, callback, args, self._clock())
+        self._readers[number] = reader
+        super().add_reader(number, self._read, reader)
+
+    def remove_reader(self, fd: FileDescriptorLike) -> bool:  # type: ignore[override] # says uvloop
+        number = fd if isinstance(fd, int) else fd.fileno()
+        reader = self._readers.pop(number, None)
+        if reader is not None and reader.account.is_busy:
+            self._busy.unregister(number)
+        else:
+            super().remove_reader(number)
+        return reader is not None
+
+    def close(self) -> None:
+        super().close()
+        self._busy.close()
+
+    def _read(self, reader: _Reader) -> float:
+        """Let one connection read; returns when that was done."""
+        account = reader.account
+        was_busy = account.is_busy
+        began = self._clock()
+        reader.callback(*reader.arguments)
+        ended = self._clock()
+        if self._readers.get(reader.fd) is reader:
+            self._shares.charge(account, ended - began, ended)
+            if account.is_busy is not was_busy:
+                self._move(reader)
+        return ended
+
+    def _move(self, reader: _Reader) -> None:
+        if reader.account.is_busy:
+            super().remove_reader(reader.fd)
+            self._busy.register(reader.fd, select.EPOLLIN)
+        else:
+            self._busy.unregister(reader.fd)
+            super().add_reader(reader.fd, self._read, reader)
+
+    def _busy_ready(self) -> None:
+        # The kernel tells of it before those whose packet came during the last turn; they go first.
+        self.call_soon(self._busy_turn)
+
+    def _busy_turn(self) -> None:
+        until = self._clock() + TURN_S
+        while True:
+            # The kernel puts who was told of behind the others, so they take turns by themselves.
+            ready = self._busy.poll(0, 1)
+            if not ready or self._read(self._readers[ready[0][0]]) >= until:
+                break
