@@ -30,8 +30,7 @@ test-slow: $(TESTS)
 
 # Under Debian's own kernel, in virtual machines without hardware acceleration: one for the gate, one
 # for whole sessions (T1). There everything takes ten times as long, and nothing may be skipped. The
-# sessions are a target of their own: beside other work, a session can take longer to open than rcd
-# waits for.
+# products' own limits are not stretched, so the machines go ahead of other work here.
 IN_VM = $(PYTHON) -m testbed.vm --timeout 2400 --env TESTBED_SLOWNESS=10 \
   python -m pytest --no-skips -p no:cacheprovider --timeout=600 --durations=10
 test-kernel: $(TESTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from testbed.errors import BedError
 from testbed.vm import initramfs, machine, packages
 from testbed.vm.__main__ import NO_STATUS
+from testbed.waiting import until
 
 DEPENDENCIES = """\
 kernel/fs/fuse/virtiofs.ko: kernel/fs/fuse/fuse.ko kernel/drivers/virtio/virtio.ko
@@ -103,6 +105,15 @@ class TestRun:
         assert done.returncode != 0
         assert "Read-only file system" in done.stdout
         assert not Path("/etc/strange").exists()
+
+    def test_a_machine_goes_ahead_of_whatever_else_runs_here(self) -> None:
+        with machine.Machine(["true"], stdout=subprocess.DEVNULL) as running:
+            pid = running.qemu.pid
+            first = machine.NICENESS
+            until(lambda: os.getpriority(os.PRIO_PROCESS, pid) == first, 10, "QEMU to go ahead")
+            group = Path(f"/proc/{pid}/autogroup")
+            if group.exists():
+                assert group.read_text().endswith(f"nice {first}\n")
 
     def test_what_hangs_is_stopped_and_its_console_is_shown(self) -> None:
         script = "echo before > /dev/kmsg; echo '<3>last words' > /dev/kmsg; sleep 600"
