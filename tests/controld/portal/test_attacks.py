@@ -87,7 +87,7 @@ class TestLogins:
         async with visitor.stranger() as thief:  # whose browser has no login besides
             await is_dead(thief, planted)
 
-    @pytest.mark.parametrize("how", ["logout", "password", "disable"])
+    @pytest.mark.parametrize("how", ["logout", "password", "role", "disable"])
     async def test_t23_an_old_cookie_is_dead_on_every_page_and_after_a_restart(
         self, open_world: Callable[..., Any], visitor_of: Callable[..., Any], how: str
     ) -> None:
@@ -104,6 +104,10 @@ class TestLogins:
                     case "password":
                         change = {"old": ADMIN_PASSWORD, "new": "a sentence nobody guesses"}
                         await api.ok("POST", "/password", change)
+                    case "role":
+                        tag = (await world.admin("GET", f"/users/{user}")).headers["ETag"]
+                        role, headers = {"role": "rc_administrator"}, {"If-Match": tag}
+                        await world.admin("PUT", f"/users/{user}", role, headers=headers)
                     case _:
                         await world.admin.ok("POST", f"/users/{user}/disable")
                 await is_dead(tina, old)

@@ -141,6 +141,7 @@ async def test_no_page_weighs_more_than_100_kib(world: World, rig: Rig) -> None:
         for path in (
             *("/", "/sessions", "/record", "/users", "/tokens", "/sign-in", "/client"),
             *(gateway, f"{gateway}/policy", f"/prepare/{rig.gateway.endpoint}"),
+            *("/organisations", f"{gateway}/sessions/{rig.session}/change"),
             f"/sessions/{rig.session}",
         ):
             weights[path] = await _weight(page, world.anyone.base + path)
