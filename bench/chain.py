@@ -19,6 +19,7 @@ import multiprocessing as mp
 import socket
 import ssl
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -31,17 +32,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.measure import cpu_s, interleave, medians, ratio, report
 from bench.obvious_end import run_obvious_end
-from bench.relay_cloud import Cloud, pem_of, session_id
+from bench.relay_cloud import Cloud, pem_of, relayd_drops, session_id
 from bench.udp_load import PACKET_BYTES, flood, pour, wait_for_path
 from rclib.runtime.logs import configure_logging, get_logger
 from rclib.runtime.loop import new_event_loop
 from rclib.tunnel.burst_buffer import MAX_BURST_BYTES, MAX_PACKET_BYTES
 from rclib.tunnel.enrolment import Identity
 from rclib.tunnel.relay_set import RelaySet
-from rclib.tunnel.udp_pump import UdpPump
+from rclib.tunnel.udp_pump import UdpPump, drops_of
 from rclib.tunnel.uplink import Uplink
 from rclib.wire.identity import Side
 from rclib.wire.relay import DATA_HEADER_BYTES
+from relayd.server import TICK_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,13 +104,25 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Overload:
-    """What one round of too much showed; shares are of what was offered."""
+    """What one round of too much showed; of packets, shares of what was offered."""
 
     offered_of_peak: float
     goodput_of_peak: float
-    dropped_by_kernel: float
+    refused_to_source: float
+    """By the generator's own socket."""
+    dropped_by_sending_socket: float
     """At the sending end's socket: where the real end drops, too."""
-    dropped_elsewhere: float
+    dropped_between_ends: float
+    """By the queues of the sending leg and of the relay, which drop whole messages:"""
+    messages_dropped_by_sending_leg: float
+    messages_dropped_by_relay: float
+    dropped_by_receiving_end: float
+    dropped_by_sink: float
+    """At the generator's receiving socket."""
+    late: float
+    """Were under way when the last one left."""
+    cpu_of_peak: float
+    """What relay and ends had of the CPUs, beside what they had at the peak."""
 
 
 @dataclass
@@ -145,7 +159,7 @@ def measure(cloud: Cloud, run: RunEnd, seconds: float) -> Round:
         relay, sending, receiving = (
             cpu_s(pid) - then for pid, then in zip(pids, before, strict=True)
         )
-        kernel, to_wireguard, legs = zip(*(end.stop() for end in chain.ends), strict=True)
+        lost = [end.stop() for end in chain.ends]
     gbit = received * PACKET_BYTES * 8 / 1e9
     return Round(
         round(gbit / elapsed, 3),
@@ -153,27 +167,58 @@ def measure(cloud: Cloud, run: RunEnd, seconds: float) -> Round:
         round(gbit / sending, 2),
         round(gbit / receiving, 2),
         lost_packets=sent - received,
-        kernel_drops=sum(kernel),
-        socket_drops=sum(to_wireguard),
-        leg_drops=sum(legs),
+        kernel_drops=sum(each.kernel_drops for each in lost),
+        socket_drops=sum(each.socket_drops for each in lost),
+        leg_drops=sum(each.leg_drops for each in lost),
     )
 
 
 def measure_overload(cloud: Cloud, seconds: float) -> Overload:
     with running(cloud, ENDS["on"]) as chain:
+        pids = (chain.relayd_pid, *(end.pid for end in chain.ends))
+        cpu = cpu_s(*pids)
         _, received, elapsed = flood(chain.source, chain.sink, seconds)
-        peak = received / elapsed
-        offered, arrived, elapsed = pour(chain.source, chain.sink, seconds, OVERLOAD * peak)
-        (kernel, _, _), _ = (end.stop() for end in chain.ends)
+        peak, peak_cpu = received / elapsed, (cpu_s(*pids) - cpu) / elapsed
+        cpu = cpu_s(*pids)
+        poured = pour(chain.source, chain.sink, seconds, OVERLOAD * peak)
+        used = (cpu_s(*pids) - cpu) / poured.seconds
+        sending, receiving = (end.stop() for end in chain.ends)
+        sink_drops = drops_of(chain.sink)
+        time.sleep(2 * TICK_S)  # the relay's own count of drops is shown once a tick
+        relay_drops = sum(relayd_drops(cloud.status_port).values())
+    share = partial(_share, poured.offered)
     return Overload(
-        round(offered / elapsed / peak, 3),
-        round(arrived / elapsed / peak, 3),
-        round(kernel / offered, 3),
-        round((offered - arrived - kernel) / offered, 3),
+        round(poured.offered / poured.seconds / peak, 3),
+        round(poured.arrived / poured.seconds / peak, 3),
+        share(poured.refused),
+        share(sending.kernel_drops),
+        share(sending.from_wireguard - receiving.to_wireguard),
+        sending.leg_drops,
+        relay_drops,
+        share(receiving.socket_drops),
+        share(sink_drops),
+        share(poured.late),
+        round(used / peak_cpu, 3),
     )
 
 
+def _share(whole: int, part: int) -> float:
+    return round(part / whole, 4)
+
+
 # The processes.
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Packets that an end passed on or lost, but for messages that its leg gave up."""
+
+    kernel_drops: int
+    socket_drops: int
+    leg_drops: int
+    from_wireguard: int = 0
+    to_wireguard: int = 0
+    """With those that the socket did not take."""
 
 
 @dataclass
@@ -183,11 +228,9 @@ class End:
     pid: int
     pipe: Connection
 
-    def stop(self) -> tuple[int, int, int]:
-        """Return what it lost: kernel drops, socket drops, leg drops."""
+    def stop(self) -> Counts:
         self.pipe.send("stop")
-        kernel, to_wireguard, legs = self.pipe.recv()
-        return kernel, to_wireguard, legs
+        return Counts(*self.pipe.recv())
 
 
 @contextmanager
@@ -233,7 +276,9 @@ def run_end(
         pipe.send(pump.port)
         await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
         counters = pump.counters
-        pipe.send((pump.kernel_drops, counters.dropped_by_socket, relays.dropped_messages))
+        packets = counters.from_wireguard_packets, counters.to_wireguard_packets
+        lost = pump.kernel_drops, counters.dropped_by_socket, relays.dropped_messages
+        pipe.send((*lost, *packets))
         await relays.close()
         pump.close()
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +36,21 @@ def session_id(number: int) -> SessionId:
     return SessionId("ses_" + "".join(letters[number >> shift & 15] for shift in range(0, 64, 4)))
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def relayd_drops(status_port: int) -> dict[str, float]:
+    """Messages a relay has dropped since it was started, by reason."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{status_port}/metrics", timeout=10) as said:
+        lines = said.read().decode().splitlines()
+    name = "relayd_dropped_messages_total"
+    found = (re.match(rf'{name}{{reason="(\w+)"}} (\S+)', line) for line in lines)
+    return {each[1]: float(each[2]) for each in found if each}
+
+
 class Cloud:
     """Keys, certificate and configuration of relayd."""
 
@@ -54,12 +72,15 @@ class Cloud:
             *("-keyout", str(self.key), "-out", str(self.certificate)),
         ]
         subprocess.run(command, check=True, capture_output=True)
+        self.status_port = free_port()
+        """Of the relay."""
         self._config = directory / "relayd.toml"
         self._config.write_text(
             f'relay = "{RELAY}"\ntoken_keys = ["token.pem"]\nlisten = "127.0.0.1:0"\n'
             'certificate = "relay.pem"\nkey = "relay.key"\n'
             # A load generator is one address with all its legs at once.
             "max_unadmitted_per_address = 1000\naccept_rate_per_s = 1000\naccept_burst = 1000\n"
+            f'[status]\nlisten = "127.0.0.1:{self.status_port}"\n'
         )
 
     @contextmanager

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
 import time
-import urllib.request
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench import relay_wire as wire
 from bench.measure import pin, require
+from bench.relay_cloud import free_port, relayd_drops
 from bench.relay_load import Pair, Window
 from rclib.wire.admission import Admission, key_id_of, load_key, mint
 from rclib.wire.identity import Side, relay_statement, sign, token_digest
@@ -34,12 +33,6 @@ RELAY_CPU, LOAD_CPU = 1, 0
 _START_S: Final = 15.0
 _DERP_QUEUE: Final = 24
 """Packets; derper drops the oldest where more than 32 wait for one client."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Peer(ABC):
@@ -147,11 +140,7 @@ class Relayd(Peer):
 
     def drops(self) -> dict[str, float]:
         """Messages dropped since it was started, by reason."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._status}/metrics", timeout=10) as said:
-            lines = said.read().decode().splitlines()
-        name = "relayd_dropped_messages_total"
-        found = (re.match(rf'{name}{{reason="(\w+)"}} (\S+)', line) for line in lines)
-        return {each[1]: float(each[2]) for each in found if each}
+        return relayd_drops(self._status)
 
     def leg(self, session: SessionId, side: Side) -> ssl.SSLSocket:
         sock = self.connect()

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from rclib.tunnel.burst_buffer import MAX_PACKET_BYTES
@@ -63,29 +64,52 @@ def flood(source: socket.socket, sink: socket.socket, seconds: float) -> tuple[i
     return sent, received, time.monotonic() - start
 
 
+@dataclass(frozen=True)
+class Poured:
+    """Packets of one run that heeded nobody."""
+
+    offered: int
+    refused: int
+    """Of these, what the source's own socket did not take."""
+    arrived: int
+    """While it ran."""
+    late: int
+    """Were under way when it ended."""
+    seconds: float
+
+
 def pour(
     source: socket.socket, sink: socket.socket, seconds: float, packets_per_s: float
-) -> tuple[int, int, float]:
-    """Send at an even pace, whatever arrives; returns packets sent, received, and the seconds."""
+) -> Poured:
+    """Send at an even pace, whatever arrives."""
     batch = (b"\x04" + bytes(PACKET_BYTES - 1)) * BATCH
     control = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", PACKET_BYTES))]
     buffer = bytearray(MAX_PACKET_BYTES)
     source.settimeout(0)
     sink.settimeout(0)
-    sent = received = 0
+    offered = refused = arrived = 0
     start = time.monotonic()
     while (elapsed := time.monotonic() - start) < seconds:
-        while sent < elapsed * packets_per_s:
-            with suppress(BlockingIOError):  # dropped before it left: offered all the same
+        while offered < elapsed * packets_per_s:
+            try:
                 source.sendmsg([batch], control)
-            sent += BATCH
-            with suppress(BlockingIOError):
-                for _ in range(BATCH):
-                    sink.recv_into(buffer)
-                    received += 1
+            except BlockingIOError:
+                refused += BATCH
+            offered += BATCH
+            arrived += _take(sink, buffer)
         select.select([sink], [], [], 0.001)
-        with suppress(BlockingIOError):
-            for _ in range(BATCH):
-                sink.recv_into(buffer)
-                received += 1
-    return sent, received, time.monotonic() - start
+        arrived += _take(sink, buffer)
+    late = 0
+    while select.select([sink], [], [], STALL_S)[0]:
+        late += _take(sink, buffer)
+    return Poured(offered, refused, arrived, late, elapsed)
+
+
+def _take(sink: socket.socket, buffer: bytearray) -> int:
+    """Read up to BATCH packets; returns how many there were."""
+    for count in range(BATCH):
+        try:
+            sink.recv_into(buffer)
+        except BlockingIOError:
+            return count
+    return BATCH
