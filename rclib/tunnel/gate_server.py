@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from rclib.runtime.errors import LocalProtocolError, PeerGone
 from rclib.runtime.local import serve_local
+from rclib.runtime.supervisor import EXIT_FAILED
 from rclib.tunnel.gate_errors import GateRefused
 from rclib.tunnel.gate_owners import Owners
 from rclib.wire.errors import DecodeError
@@ -71,6 +73,7 @@ GATE_RELEASED = "gate_released"
 GATE_BUSY = "gate_busy"
 VERB_REFUSED = "verb_refused"
 CLOSE_INCOMPLETE = "close_incomplete"
+STEP_HUNG = "step_hung"
 
 
 class GateServer:
@@ -83,6 +86,8 @@ class GateServer:
         self._control = asyncio.Semaphore(max_controllers)
         self._controllers: list[Connection] = []
         self._owners = Owners()
+        self._step: object | None = None
+        """What the thread is doing now."""
         self._unheard: deque[Tampered] = deque(maxlen=MAX_UNDER_WAY)
 
     async def run(
@@ -98,6 +103,7 @@ class GateServer:
 
         `listening` is set once connections are accepted.
         """
+        limit = self._ctx.tasks.create_task(self._limit_steps(), name="gate limit")
         await self._on_thread(self._gate.sweep)
         watch = self._ctx.tasks.create_task(self._watch(), name="gate watch")
         try:
@@ -113,6 +119,7 @@ class GateServer:
         finally:
             watch.cancel()
             await self._on_thread(self._gate.sweep)
+            limit.cancel()
             self._thread.shutdown()
 
     async def backend(self) -> str:
@@ -258,20 +265,31 @@ class GateServer:
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         """Queue work behind what is under way. A cancelled caller does not stop it."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _step, work)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._take_step, work)
 
+    def _take_step(self, work: Callable[[], T]) -> T:
+        self._step = object()
+        try:
+            return work()
+        finally:
+            self._step = None
 
-def _step(work: Callable[[], T]) -> T:
-    """Carry it out within STEP_S or end the process, with the stacks of its threads on stderr.
+    async def _limit_steps(self) -> None:
+        """End the process over a step that does not end, with the stacks of its threads on stderr.
 
-    An nft that cannot even be killed, or a netlink call without an answer, is nothing that Python
-    could end. systemd then runs `close` and starts the gate anew.
-    """
-    faulthandler.dump_traceback_later(STEP_S, exit=True, file=_STDERR)
-    try:
-        return work()
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+        An nft that cannot even be killed, or a netlink call without an answer, is nothing that
+        Python could end. systemd then runs `close` and starts the gate anew. Seconds are counted,
+        so that a process that was stopped for a while is not taken for one that hangs.
+        """
+        step, seconds = None, 0
+        while True:
+            await asyncio.sleep(1)
+            step, seconds = self._step, seconds + 1 if step is self._step else 0
+            if step is not None and seconds >= STEP_S:
+                self._ctx.log.error(STEP_HUNG, after_s=STEP_S)
+                faulthandler.dump_traceback(file=_STDERR)
+                os._exit(EXIT_FAILED)
 
 
 async def _is_heard(controller: Connection, frame: GateFrame) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from rclib.tunnel.gate_server import STEP_S, WATCH_S
+from testbed.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,12 +49,14 @@ async def test_a_gate_whose_nft_hangs_closes_without_it_and_ends(ready: Gates, h
     """Whoever watches over it starts it anew (T28); what it could not remove lets nothing pass."""
     async with ready.controlled() as pair:
         opened, _ = await pair.open([ready.echo_udp])
-        assert await asyncio.to_thread(ready.answers, ready.plc, 7, family="udp")
+        async with pair.renewing("a"):
+            answers = partial(ready.answers, ready.plc, 7, family="udp")
+            await asyncio.to_thread(until, answers, 10, "an answer")
         hang.touch()
         gate = ready.processes["rcd"]
-        assert await asyncio.to_thread(gate.wait, WATCH_S + STEP_S + 5) == 1
+        assert await asyncio.to_thread(gate.wait, WATCH_S + STEP_S + 15) == 1
         assert opened.interface not in ready.interfaces(ready.gateway)
-        assert "gate_nft.py" in gate.log.read_text(), "its stacks say where it hung"
+        assert "subprocess.py" in gate.log.read_text(), "its stacks say what it waited for"
         wire = ready.bed.counter("plc", "ip saddr 192.168.1.1 udp dport 7")
         assert not await asyncio.to_thread(ready.answers, ready.plc, 7, family="udp")
         assert wire.packets == 0

@@ -13,6 +13,7 @@ import pytest
 
 from rclib.runtime.context import Context, open_context
 from rclib.runtime.local import connect_local
+from rclib.runtime.supervisor import EXIT_FAILED
 from rclib.tunnel import gate_server
 from rclib.tunnel.gate_client import GateClient, GateUnavailable
 from rclib.tunnel.gate_errors import GateRefused
@@ -369,20 +370,23 @@ async def test_the_gate_is_swept_at_the_start_and_at_the_end(gate: QuietGate, pa
     assert not path.exists()
 
 
-@pytest.mark.parametrize(
-    ("work", "status", "said"),
-    [("threading.Event().wait", 1, "_step"), ("bool", 0, "")],
-    ids=["never ends", "ends"],
-)
-def test_a_step_that_never_ends_ends_the_process(work: str, status: int, said: str) -> None:
-    code = (
-        "import threading\n"
-        "from rclib.tunnel import gate_server\n"
-        "gate_server.STEP_S = 0.1\n"
-        f"gate_server._step({work})\n"
-        "threading.Event().wait(0.3)\n"
+async def hang(path: Path) -> None:
+    """Serve a gate that takes a step without an end; run as a process of its own."""
+    gate_server.STEP_S = 1
+    gate = QuietGate()
+    async with serving(gate, path), await GateClient.connect(path) as client:
+        gate.hold.clear()
+        await client.measure()
+
+
+def test_a_step_that_never_ends_ends_the_process(path: Path) -> None:
+    script = (
+        "import asyncio, pathlib, runpy\n"
+        f"hang = runpy.run_path({__file__!r})['hang']\n"
+        f"asyncio.run(hang(pathlib.Path({str(path)!r})))\n"
     )
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == status
-    assert said in done.stderr
+    assert done.returncode == EXIT_FAILED
+    assert "step_hung" in done.stdout + done.stderr
+    assert "in measure" in done.stderr, "its stacks say where"
