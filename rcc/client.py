@@ -58,8 +58,9 @@ if TYPE_CHECKING:
     from rclib.wire.ids import IdentityKey
     from rclib.wire.link import LinkWelcome
 
-MEASURE_S: Final = 0.2
-"""Also how soon the first handshake is noticed."""
+MEASURE_S: Final = 1.0
+FIRST_MEASURE_S: Final = 0.2
+"""Until the first handshake, which is noticed so soon."""
 GOODBYE_S: Final = 2.0
 
 
@@ -315,7 +316,8 @@ class Client:
                         self._do(measured)
                     elif self.core.reach != reach:
                         self.changed()
-                await asyncio.sleep(MEASURE_S)
+                is_connected = self.core.state is ClientState.CONNECTED
+                await asyncio.sleep(MEASURE_S if is_connected else FIRST_MEASURE_S)
         except (GateRefused, GateUnavailable) as exc:
             self._do(self.core.failed(str(exc)))
 
