@@ -6,10 +6,12 @@ import os
 import shutil
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from axe_playwright_python.base import AXE_FILE_PATH
+from PIL import Image
 from playwright.async_api import async_playwright
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ DESK: Final = {"width": 1920, "height": 1080}
 SCREENS: Final = os.environ.get("REMOTECONNECT_SCREENS", "")
 """Where `make screens` wants its pictures; empty: none are taken."""
 MAX_HEIGHT: Final = 2400
+COLOURS: Final = 64
 _SIZE: Final = "[document.documentElement.clientWidth, document.documentElement.scrollHeight]"
 _SERIOUS: Final = frozenset({"serious", "critical"})
 # The console tells most of them; this tells all, where scripts run.
@@ -89,7 +92,9 @@ class Tab:
             width, height = await self.page.evaluate(_SIZE)
             clip = {"x": 0, "y": 0, "width": width, "height": min(height, MAX_HEIGHT)}
             path = Path(SCREENS) / f"{name}.png"
-            await self.page.screenshot(path=path, full_page=True, clip=clip)
+            taken = await self.page.screenshot(full_page=True, clip=clip)
+            with Image.open(BytesIO(taken)) as image:
+                image.convert("RGB").quantize(COLOURS).save(path, optimize=True)
 
 
 def why_no_browser() -> str | None:

@@ -51,7 +51,7 @@ async def check(tab: Tab, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("language", "size", "name"),
-    [("de", PHONE, "phone-de"), ("en", DESK, "desk-en")],
+    [("de", PHONE, "phone-de"), pytest.param("en", DESK, "desk-en", marks=pytest.mark.slow)],
 )
 async def test_the_switch_by_clicking(
     running_rcd: StandInRcd, visitor: Visitor, language: str, size: dict[str, int], name: str
@@ -109,6 +109,7 @@ async def test_the_switch_works_without_javascript(
     ]
 
 
+@pytest.mark.slow
 async def test_it_is_readable_in_the_dark_and_when_rcd_is_away(visitor: Visitor) -> None:
     async with open_tab(size=PHONE, language="de", dark=True) as tab:
         await tab.page.goto(visitor.url)
@@ -119,6 +120,7 @@ async def test_it_is_readable_in_the_dark_and_when_rcd_is_away(visitor: Visitor)
         await check(tab, "ams-overview-unknown-dark-phone-de")
 
 
+@pytest.mark.slow
 async def test_a_release_is_decided_on_a_phone(running_rcd: StandInRcd, visitor: Visitor) -> None:
     running_rcd.status = on(
         waiting=(waiting(),), identity_key=GATEWAY, endpoint=ENROLLED, link=LinkState.ONLINE
@@ -134,6 +136,7 @@ async def test_a_release_is_decided_on_a_phone(running_rcd: StandInRcd, visitor:
     assert len(running_rcd.of(Release)) == 1
 
 
+@pytest.mark.slow
 async def test_the_history_can_be_read_on_a_phone(
     running_rcd: StandInRcd, visitor: Visitor
 ) -> None:
@@ -147,6 +150,7 @@ async def test_the_history_can_be_read_on_a_phone(
 
 
 @pytest.mark.parametrize("script", [True, False])
+@pytest.mark.slow
 async def test_the_connection_is_checked_on_a_phone(
     running_rcd: StandInRcd, visitor: Visitor, *, script: bool
 ) -> None:
@@ -180,6 +184,7 @@ async def test_the_switch_is_usable_within_a_second_on_a_slow_phone(
         assert min(times_ms) <= USABLE_MS, times_ms
 
 
+@pytest.mark.slow
 async def test_what_counts_down_counts_down(running_rcd: StandInRcd, visitor: Visitor) -> None:
     running_rcd.status = on(access=AccessMode.ON_UNTIL, remaining_s=7200)
     async with open_tab(size=PHONE) as tab:
@@ -191,6 +196,7 @@ async def test_what_counts_down_counts_down(running_rcd: StandInRcd, visitor: Vi
         await expect(tab.page.locator(".state")).to_contain_text("1 h left")
 
 
+@pytest.mark.slow
 async def test_the_whole_page_is_small(running_rcd: StandInRcd, visitor: Visitor) -> None:
     running_rcd.status = on(sessions=(a_session(),))
     async with open_tab() as tab:

@@ -32,6 +32,8 @@ CUTS = 20
 MAX_WRITES = 150
 """Of a boot before the power goes. Mounting and recovery take some twenty."""
 IMAGE_BYTES = 64 << 20
+BLOCK_BYTES = 4096
+"""As on any larger disk."""
 BOOT_S = 400
 SCRIPT = """
 modprobe ext4 && mkdir /run/disk && mount -t ext4 /dev/vda /run/disk || exit 9
@@ -54,7 +56,7 @@ class Plug:
         image = directory / "disk.img"
         with image.open("wb") as made:
             made.truncate(IMAGE_BYTES)
-        subprocess.run(["mkfs.ext4", "-q", image], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-b", str(BLOCK_BYTES), image], check=True)
         self.disk = VolatileDisk(image, chance, heeds_flushes=heeds_flushes)
         self.acknowledged: list[int] = []
         self.lost_writes: list[int] = []

@@ -19,7 +19,7 @@ from tests.controld.simulation.scenario import run
 if TYPE_CHECKING:
     from tests.controld.simulation.scenario import Outcome
 
-FAST, ALL = 50, 2000
+FAST, ALL = 20, 2000
 ENOUGH = {"session_started", "ticket_redeemed", "ticket_refused", "session_active"}
 
 

@@ -7,6 +7,8 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from rclib.runtime.logs import get_logger
 from rclib.tunnel.relay_leg import LegState
 from rclib.tunnel.relay_set import LegChanged, RelaySet, RelayState
@@ -113,6 +115,7 @@ class TestRedundancy:
             await arrives(b"\x04and back", left, right.send)
             assert asyncio.get_running_loop().time() - before < 5
 
+    @pytest.mark.slow
     async def test_a_relay_that_comes_back_is_used_again(
         self, start_relay: StartRelay, open_end: OpenEnd
     ) -> None:

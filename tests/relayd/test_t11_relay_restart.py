@@ -211,6 +211,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.slow
 async def test_both_ends_notice_a_connection_that_fell_silent(
     start_relay: StartRelay, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -251,6 +251,7 @@ def flood(port: int) -> Seen:
     return seen
 
 
+@pytest.mark.slow
 def test_a_flood_from_one_address_gets_its_rate_and_harms_no_other(start_stund: Start) -> None:
     stund = start_stund("--listen", "127.0.0.1:0")
     resident_kb = stund.resident_kb()

@@ -36,9 +36,9 @@ class Client:
         assert self._option_reply() == (3, struct.pack("!HQH", 0, SECTORS * SECTOR_BYTES, 5))
         assert self._option_reply() == (1, b"")
 
-    def ask(self, kind: int, sector: int = 0, data: bytes = b"") -> tuple[int, bytes]:
+    def ask(self, kind: int, sector: float = 0, data: bytes = b"") -> tuple[int, bytes]:
         """Return the error, 0 for none, and one sector if it was read."""
-        offset, size = sector * SECTOR_BYTES, len(data) or SECTOR_BYTES
+        offset, size = int(sector * SECTOR_BYTES), len(data) or SECTOR_BYTES
         self.link.sendall(struct.pack("!IHHQQI", 0x25609513, 0, kind, 7, offset, size) + data)
         magic, error, cookie = struct.unpack("!IIQ", self._take(16))
         assert (magic, cookie) == (0x67446698, 7)
@@ -94,6 +94,20 @@ def test_of_what_was_not_flushed_each_sector_survives_by_chance(
     assert disk.power_off() == 1
     assert SECTORS / 4 < sectors(image).count(NEW) < SECTORS * 3 / 4
     assert set(sectors(image)) == {OLD, NEW}
+
+
+def test_no_sector_survives_in_part(disk: VolatileDisk, image: Path) -> None:
+    client = Client(disk)
+    client.ask(WRITE, 0, NEW * SECTORS)
+    client.ask(FLUSH)
+    shift = SECTOR_BYTES // 4
+    client.ask(WRITE, 1 / 4, b"o" * (SECTORS - 1) * SECTOR_BYTES)
+    client.end()
+    disk.power_off()
+    first, *whole, last = sectors(image)
+    assert set(whole) == {NEW, b"o" * SECTOR_BYTES}
+    assert first[:shift] == NEW[:shift]
+    assert len(set(first[shift:])) == len(set(last[:shift])) == 1
 
 
 def test_the_power_goes_at_the_write_that_was_named(image: Path) -> None:

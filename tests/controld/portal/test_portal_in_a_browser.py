@@ -86,6 +86,7 @@ async def test_an_administrator_lets_the_right_person_in(world: World) -> None:
         assert tab.complaints == []
 
 
+@pytest.mark.slow
 async def test_a_technician_starts_on_a_phone_in_german(world: World, rig: Rig) -> None:
     async with open_tab(size=PHONE, language="de") as tab:
         page = tab.page
@@ -117,6 +118,7 @@ async def test_everything_works_without_javascript(world: World, rig: Rig) -> No
         await page.wait_for_selector("text=ended by the technician")
 
 
+@pytest.mark.slow
 async def test_ways_in_besides_the_password(data: Path, open_world: Callable[..., Any]) -> None:
     """Passkey and provider, with the browser's own WebAuthn and its own idea of our policy."""
     async with running_provider() as provider:
