@@ -278,12 +278,13 @@ class Client:
                     self._config.mtu,
                 )
             )
-        except (GateRefused, GateUnavailable) as exc:
-            self._do(self.core.failed(str(exc)))
-        else:
             self._interface = opened.interface
             end.wireguard_listens(opened.listen_port)
             self._do(self.core.opened())
+            # Under which addresses, before anybody is told that there is a connection.
+            self._do(self.core.measured(await self._gate.measure(), boottime()))
+        except (GateRefused, GateUnavailable) as exc:
+            self._do(self.core.failed(str(exc)))
 
     def _tell_gateway(self, payload: bytes) -> bool:
         if self._link.is_up:

@@ -78,6 +78,7 @@ def test_both_plants_are_reached_at_once_and_the_right_device_answers(
         (target,) = connect(plant)["targets"]
         assert target["address"] == PLC
         uses.append(target["use"])
+    assert all(uses), "who is connected knows where to"
     assert len({PLC, *uses}) == 3, "each device has an address of its own here"
 
     read(first, uses[0])
