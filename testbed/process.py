@@ -58,7 +58,7 @@ class Process:
                 f"{self.name} to start",
             )
         if self._pid < 0:
-            raise BedError(f"{self.name} ended at once{self._post_mortem()}")
+            raise BedError(f"{self.name} ended at once{self.post_mortem()}")
         return self._pid
 
     def poll(self) -> int | None:
@@ -120,11 +120,13 @@ class Process:
                 if message.get("event") == event and where(message):
                     return message
             if ended:
-                raise BedError(f"{self.name} ended without {event!r}{self._post_mortem()}")
+                raise BedError(f"{self.name} ended without {event!r}{self.post_mortem()}")
             return None
 
         return until(found, timeout_s, f"{event!r} from {self.name}")
 
-    def _post_mortem(self) -> str:
-        tail = self.log.read_text().splitlines()[-_TAIL_LINES:] if self.log.exists() else []
+    def post_mortem(self) -> str:
+        """How it ended, if it did, and the last lines it printed and logged."""
+        files = [file for file in (self.out, self.log) if file.exists()]
+        tail = [x for file in files for x in file.read_text().splitlines()[-_TAIL_LINES:]]
         return "\n".join([f" (exit status {self.popen.poll()})", *tail])

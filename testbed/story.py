@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from testbed.browser import Browser
+from testbed.errors import BedError
 from testbed.suite import AMS_PORT, CONTROL_HOST, Suite
 from testbed.waiting import SLOWNESS, until
 
@@ -147,7 +148,10 @@ class Story:
         pressed_ms = self.started_ms = time.time() * 1000
         link = self.tina.post(f"/api/v1/sessions/{self.session}/start")["link"]
         self.client = self.suite.connect(link, self.technician_host)
-        said = reader.wait_message("read", timeout_s=30)
+        try:
+            said = reader.wait_message("read", timeout_s=30)
+        except BedError as exc:
+            raise BedError(f"{exc}\n{self.client.name}{self.client.post_mortem()}") from None
         reader.wait(10)
         return float(said["at_ms"]) - pressed_ms
 

@@ -215,16 +215,16 @@ class Suite:
 
     # Helpers.
 
-    def wait_log(self, process: Process, event: str, timeout_s: float = START_S) -> dict[str, Any]:
-        """Wait for a daemon's log line with this event name."""
+    def wait_log(
+        self, process: Process, event: str, timeout_s: float = START_S, *, times: int = 1
+    ) -> dict[str, Any]:
+        """Wait for a daemon's log lines with this event name: the first, or so many."""
 
         def found() -> dict[str, Any] | None:
             if process.poll() is not None:
                 raise BedError(f"{process.name} ended:\n{process.log.read_text()[-2000:]}")
-            for line in process.log.read_text().splitlines():
-                if f'"{event}"' in line:
-                    return {"line": line}
-            return None
+            lines = [x for x in process.log.read_text().splitlines() if f'"{event}"' in x]
+            return {"line": lines[times - 1]} if len(lines) >= times else None
 
         return until(found, timeout_s, f"{event!r} in the log of {process.name}")
 

@@ -140,6 +140,8 @@ def test_a_killed_gate_closes_and_its_successor_opens_nothing(
     await_silence(stream, LOCAL_S)
     assert is_shut(story)
     story.suite.start_gate()
+    rcd = gateway_process(story, "rcd")
+    story.suite.wait_log(rcd, "gate_ready", times=2)  # it looks for the gate once a second
     assert_stays_shut_until_a_fresh_grant(story)
 
 
