@@ -12,16 +12,17 @@ from rclib.wire.local import EndSession, KeySwitchState, Refuse, Release, SetAcc
 
 if TYPE_CHECKING:
     from ams.rcd_client import Contact
+    from rclib.pages.language import Language
     from rclib.wire.local import Request, Status
     from rclib.wire.session import PathStatus
 
 
-def spelt_path(path: PathStatus) -> str:
-    """What technicians ask about a path; the abbreviations are the same in both languages."""
+def spelt_path(path: PathStatus, language: Language) -> str:
+    """What technicians ask about a path; the abbreviations are the same in every language."""
     ends = f"{path.own_endpoint} ↔ {path.peer_endpoint}" if path.peer_endpoint else ""
     place = f" ({path.region})" if path.region else ""
     known = (
-        "" if path.rtt_ms is None else f"RTT {path.rtt_ms:g} ms",
+        "" if path.rtt_ms is None else f"RTT {language.number(path.rtt_ms)} ms",
         f"MTU {path.mtu}" if path.mtu else "",
         f"relay {path.relay}{place}" if path.relay else "",
         ends,

@@ -1,9 +1,11 @@
-"""Which language, and how it writes sentences, sizes and times. Pure but for the time zone."""
+"""Which language, and how it writes sentences, numbers and times. Pure but for the time zone."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import TYPE_CHECKING, Final
+
+from babel.numbers import format_decimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,6 +51,10 @@ class Language:
         texts = self._words.get(f"{kind}_{value}")
         return texts[self._column] if texts is not None else value
 
+    def number(self, value: float, pattern: str = "#,##0.#") -> str:
+        """Write it with this language's decimal and group signs; the pattern is CLDR's."""
+        return format_decimal(value, pattern, locale=self.code)
+
     def size(self, count: int) -> str:
         """Bytes in decimal units, as routers and mobile tariffs count."""
         if count < _STEP:
@@ -58,8 +64,7 @@ class Language:
             value /= _STEP
             if value < _STEP:
                 break
-        text = f"{value:.1f} {unit}"
-        return text.replace(".", ",") if self.code == "de" else text
+        return f"{self.number(value, '#,##0.0')} {unit}"
 
     def span(self, seconds: float) -> str:
         """A duration to the minute, rounded up: a minute promised is a minute given."""

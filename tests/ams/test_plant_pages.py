@@ -109,6 +109,8 @@ class TestSessions:
             "3 packets to",
         ):
             assert shown in text
+        assert "RTT 14,2 ms" in await visitor.get("/?lang=de")
+        await visitor.get("/?lang=en")
         assert "loses access at once" in await visitor.get(f"/confirm/end?session={SESSION}")
         assert "The connection has ended" in await visitor.post("/end", session=SESSION)
         assert len(running_rcd.of(EndSession)) == 1

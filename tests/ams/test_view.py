@@ -4,6 +4,8 @@ import pytest
 
 from ams.rcd_client import Contact
 from ams.view import Shown, is_done, spelt_path, view_of
+from ams.words import WORDS
+from rclib.pages.language import Language
 from rclib.wire.access import AccessMode
 from rclib.wire.gate import LIFETIME_S
 from rclib.wire.local import EndSession, GateState, SetAccess, Status
@@ -65,10 +67,9 @@ def test_only_what_the_status_shows_counts_as_done(
 
 
 def test_a_path_is_spelt_with_what_is_known_of_it() -> None:
-    assert (
-        spelt_path(PathStatus(PathKind.RELAY, 1, relay="eu1", mtu=1280))
-        == "MTU 1280 \u00b7 relay eu1"
-    )
+    english, german = (Language(code, WORDS) for code in ("en", "de"))
+    relayed = PathStatus(PathKind.RELAY, 1, relay="eu1", mtu=1280)
+    assert spelt_path(relayed, english) == "MTU 1280 \u00b7 relay eu1"
     direct = PathStatus(
         PathKind.DIRECT,
         1,
@@ -76,7 +77,8 @@ def test_a_path_is_spelt_with_what_is_known_of_it() -> None:
         region="west",
         own_endpoint="198.51.100.2:1",
         peer_endpoint="192.0.2.2:2",
-        rtt_ms=14.0,
+        rtt_ms=14.2,
     )
-    said = "RTT 14 ms \u00b7 relay eu1 (west) \u00b7 198.51.100.2:1 \u2194 192.0.2.2:2"
-    assert spelt_path(direct) == said
+    said = "RTT 14.2 ms \u00b7 relay eu1 (west) \u00b7 198.51.100.2:1 \u2194 192.0.2.2:2"
+    assert spelt_path(direct, english) == said
+    assert spelt_path(direct, german) == said.replace("14.2", "14,2")

@@ -68,6 +68,7 @@ CONFINED = {
     "aioice": ("rclib.tunnel",),
     "argon2": ("controld", "ams"),
     "asyncpg": ("controld",),
+    "babel": ("rclib.pages",),
     "pyotp": ("controld",),
     "webauthn": ("controld",),
 }

@@ -46,10 +46,24 @@ def test_whatever_a_browser_sends_gives_a_language(accepted: str) -> None:
 
 @pytest.mark.parametrize(
     ("count", "german", "english"),
-    [(0, "0 B", "0 B"), (999, "999 B", "999 B"), (1500, "1,5 kB", "1.5 kB")],
+    [
+        (0, "0 B", "0 B"),
+        (999, "999 B", "999 B"),
+        (1500, "1,5 kB", "1.5 kB"),
+        (2_000_000, "2,0 MB", "2.0 MB"),
+        (1_234_500_000_000_000, "1.234,5 TB", "1,234.5 TB"),
+    ],
 )
 def test_sizes_are_written_as_people_write_them(count: int, german: str, english: str) -> None:
     assert (GERMAN.size(count), ENGLISH.size(count)) == (german, english)
+
+
+@pytest.mark.parametrize(
+    ("number", "german", "english"),
+    [(14.2, "14,2", "14.2"), (14.0, "14", "14"), (1234.56, "1.234,6", "1,234.6"), (0, "0", "0")],
+)
+def test_numbers_are_written_as_people_write_them(number: float, german: str, english: str) -> None:
+    assert (GERMAN.number(number), ENGLISH.number(number)) == (german, english)
 
 
 def test_a_minute_promised_is_a_minute_given() -> None:
