@@ -28,14 +28,16 @@ test: $(TESTS) lint
 test-slow: $(TESTS)
 	$(PYTHON) -m pytest -m slow --timeout=1200
 
-# Under Debian's own kernel, in virtual machines without hardware acceleration: one for the gate, one
-# for whole sessions (T1). There everything takes ten times as long, and nothing may be skipped. The
-# products' own limits are not stretched, so the machines go ahead of other work here.
+# Under Debian's own kernel, in a virtual machine without hardware acceleration: the gate, and whole
+# sessions, ended by the plant and by an administrator; test-kernel-sessions ends them in all ways
+# (T1). There everything takes ten times as long, and nothing may be skipped. The products' own
+# limits are not stretched, so the machine goes ahead of other work here.
 IN_VM = $(PYTHON) -m testbed.vm --timeout 2400 --env TESTBED_SLOWNESS=10 \
   python -m pytest --no-skips -p no:cacheprovider --timeout=600 --durations=10
 test-kernel: $(TESTS)
 	$(IN_VM) -m "(kernel or both_kernels) and not slow" \
-	  tests/rclib/tunnel/test_wireguard_kernel.py tests/rcd/gate
+	  tests/rclib/tunnel/test_wireguard_kernel.py tests/rcd/gate \
+	  tests/e2e/test_t01_revoke_established.py
 test-kernel-sessions: $(TESTS)
 	$(IN_VM) -m "kernel or both_kernels" tests/e2e
 

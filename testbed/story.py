@@ -148,10 +148,18 @@ class Story:
         pressed_ms = self.started_ms = time.time() * 1000
         link = self.tina.post(f"/api/v1/sessions/{self.session}/start")["link"]
         self.client = self.suite.connect(link, self.technician_host)
-        try:
-            said = reader.wait_message("read", timeout_s=30)
-        except BedError as exc:
-            raise BedError(f"{exc}\n{self.client.name}{self.client.post_mortem()}") from None
+
+        def answer() -> dict[str, Any] | None:
+            over = self.client.poll() is not None or reader.poll() is not None
+            for message in reader.messages():
+                if message.get("event") == "read":
+                    return message
+            if over:
+                ends = [f"{each.name}{each.post_mortem()}" for each in (reader, self.client)]
+                raise BedError("\n".join(("no answer of the PLC", *ends)))
+            return None
+
+        said = until(answer, 30, "the PLC's first answer")
         reader.wait(10)
         return float(said["at_ms"]) - pressed_ms
 
