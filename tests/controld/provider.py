@@ -13,10 +13,12 @@ from urllib.parse import urlencode
 from aiohttp import web
 from joserfc import jwk, jwt
 
+from controld.initialise import CONFIG_NAME
 from rclib.runtime.clock import wall_ms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from joserfc.jwk import Key
 
@@ -126,10 +128,16 @@ class Provider:
         header = {name: value for name, value in header.items() if value is not None}
         return jwt.encode(header, claims, key, algorithms=[header["alg"]])
 
-    def toml(self) -> str:
-        return (
-            f'\n[[providers]]\nid = "corp"\nname = "Corp"\nissuer = "{self.issuer}"\n'
-            f'client_id = "{CLIENT}"\nclient_secret = "provider-secret"\n'
+
+def add_provider(data: Path, name: str, issuer: str) -> None:
+    """Let a controld that starts on this data directory know a provider."""
+    secret = data / "provider-secret"
+    secret.write_text(SECRET, encoding="utf-8")
+    secret.chmod(0o600)
+    with (data / CONFIG_NAME).open("a", encoding="utf-8") as config:
+        config.write(
+            f'\n[[providers]]\nid = "{name.lower()}"\nname = "{name}"\nissuer = "{issuer}"\n'
+            f'client_id = "{CLIENT}"\nclient_secret = "{secret.name}"\n'
         )
 
 

@@ -12,12 +12,15 @@ import pytest
 from yarl import URL
 
 from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.provider import add_provider, running_provider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from tests.controld.conftest import World
+    from tests.controld.provider import Provider
 
 
 @dataclass
@@ -115,6 +118,14 @@ async def visitor(world: World) -> AsyncIterator[Visitor]:
 @pytest.fixture
 def visitor_of() -> Callable[[World], AbstractAsyncContextManager[Visitor]]:
     return visiting
+
+
+@pytest.fixture
+async def provider(data: Path) -> AsyncIterator[Provider]:
+    """For `usefixtures`, so that it is there before the world is."""
+    async with running_provider() as running:
+        add_provider(data, "Corp", running.issuer)
+        yield running
 
 
 @pytest.fixture

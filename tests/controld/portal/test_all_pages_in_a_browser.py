@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyotp
 import pytest
@@ -13,41 +13,17 @@ from rclib.wire.ids import UserId
 from tests.browser import PHONE, open_tab, why_no_browser
 from tests.controld.conftest import ADMIN_PASSWORD
 from tests.controld.portal.test_portal_in_a_browser import check, login
-from tests.controld.provider import SECRET, running_provider
 from tests.controld.test_session_releases import set_policy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-
     from tests.controld.conftest import Rig, World
-    from tests.controld.provider import Provider
 
 pytestmark = [
     pytest.mark.skipif(why_no_browser() is not None, reason=str(why_no_browser())),
     pytest.mark.slow,
+    pytest.mark.usefixtures("provider"),
     pytest.mark.timeout(240),
 ]
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    async with running_provider() as running:
-        yield running
-
-
-@pytest.fixture
-async def world(
-    data: Path, provider: Provider, open_world: Callable[..., Any]
-) -> AsyncIterator[World]:
-    """With a provider of identities."""
-    secret = data / "provider-secret"
-    secret.write_text(SECRET, encoding="utf-8")
-    secret.chmod(0o600)
-    with (data / "controld.toml").open("a", encoding="utf-8") as config:
-        config.write(provider.toml())
-    async with open_world() as opened:
-        yield opened
 
 
 async def test_a_first_login_and_a_password_of_ones_own(world: World) -> None:

@@ -9,14 +9,15 @@ import asyncio
 import re
 import sys
 from html import unescape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.provider import add_provider
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.controld.conftest import World
@@ -31,8 +32,11 @@ with run_server_in_thread(require_nonce=True) as server:
 """
 
 
+pytestmark = pytest.mark.usefixtures("provider")
+
+
 @pytest.fixture
-async def issuer() -> AsyncIterator[str]:
+async def provider(data: Path) -> AsyncIterator[None]:
     """It ends with its standard input."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", SERVE),
@@ -44,23 +48,10 @@ async def issuer() -> AsyncIterator[str]:
     assert process.stdin is not None
     async with asyncio.timeout(60):
         port = (await process.stdout.readline()).decode().strip()
-    yield f"http://localhost:{port}"
+    add_provider(data, "Other", f"http://localhost:{port}")
+    yield
     process.stdin.close()
     await process.wait()
-
-
-@pytest.fixture
-async def world(data: Path, issuer: str, open_world: Callable[..., Any]) -> AsyncIterator[World]:
-    secret = data / "provider-secret"
-    secret.write_text("any secret", encoding="utf-8")
-    secret.chmod(0o600)
-    with (data / "controld.toml").open("a", encoding="utf-8") as config:
-        config.write(
-            f'\n[[providers]]\nid = "other"\nname = "Other"\nissuer = "{issuer}"\n'
-            'client_id = "remoteconnect"\nclient_secret = "provider-secret"\n'
-        )
-    async with open_world() as opened:
-        yield opened
 
 
 async def signed_in_there(visitor: Visitor, address: str, subject: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyotp
 import pytest
@@ -10,12 +10,8 @@ from playwright.async_api import expect
 
 from tests.browser import DESK, PHONE, Tab, open_tab, why_no_browser
 from tests.controld.conftest import ADMIN_PASSWORD, End
-from tests.controld.provider import SECRET, running_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from tests.controld.conftest import Rig, World
 
 pytestmark = [
@@ -119,64 +115,59 @@ async def test_everything_works_without_javascript(world: World, rig: Rig) -> No
 
 
 @pytest.mark.slow
-async def test_ways_in_besides_the_password(data: Path, open_world: Callable[..., Any]) -> None:
+@pytest.mark.usefixtures("provider")
+async def test_ways_in_besides_the_password(world: World) -> None:
     """Passkey and provider, with the browser's own WebAuthn and its own idea of our policy."""
-    async with running_provider() as provider:
-        secret = data / "provider-secret"
-        secret.write_text(SECRET, encoding="utf-8")
-        secret.chmod(0o600)
-        with (data / "controld.toml").open("a", encoding="utf-8") as config:
-            config.write(provider.toml())
-        async with open_world() as world, open_tab(size=PHONE, language="de") as tab:
-            page = tab.page
-            base = world.anyone.base.replace("127.0.0.1", "localhost")
-            devtools = await page.context.new_cdp_session(page)
-            await devtools.send("WebAuthn.enable")
-            await devtools.send(
-                "WebAuthn.addVirtualAuthenticator",
-                {
-                    "options": {
-                        "protocol": "ctap2",
-                        "transport": "internal",
-                        "hasResidentKey": True,
-                        "hasUserVerification": True,
-                        "isUserVerified": True,
-                    }
-                },
-            )
-            await page.goto(base)
-            await check(tab, "portal-login-phone-de")
-            await page.fill("#name", "admin")
-            await page.fill("#password", ADMIN_PASSWORD)
-            await page.get_by_role("button", name="Anmelden", exact=True).click()
-            await page.wait_for_url(base + "/")
-            await page.get_by_role("link", name="admin").click()
-            await page.wait_for_url(base + "/sign-in")
-            await check(tab, "portal-sign-in-phone-de")
+    async with open_tab(size=PHONE, language="de") as tab:
+        page = tab.page
+        base = world.anyone.base.replace("127.0.0.1", "localhost")
+        devtools = await page.context.new_cdp_session(page)
+        await devtools.send("WebAuthn.enable")
+        await devtools.send(
+            "WebAuthn.addVirtualAuthenticator",
+            {
+                "options": {
+                    "protocol": "ctap2",
+                    "transport": "internal",
+                    "hasResidentKey": True,
+                    "hasUserVerification": True,
+                    "isUserVerified": True,
+                }
+            },
+        )
+        await page.goto(base)
+        await check(tab, "portal-login-phone-de")
+        await page.fill("#name", "admin")
+        await page.fill("#password", ADMIN_PASSWORD)
+        await page.get_by_role("button", name="Anmelden", exact=True).click()
+        await page.wait_for_url(base + "/")
+        await page.get_by_role("link", name="admin").click()
+        await page.wait_for_url(base + "/sign-in")
+        await check(tab, "portal-sign-in-phone-de")
 
-            await page.fill("#passkey-name", "Telefon")
-            await page.fill("#passkey-password", ADMIN_PASSWORD)
-            await page.get_by_role("button", name="Passkey hinzufügen").click()
-            await page.get_by_role("button", name="Passkey anlegen").click()
-            await page.wait_for_selector("h3:has-text('Telefon')")
+        await page.fill("#passkey-name", "Telefon")
+        await page.fill("#passkey-password", ADMIN_PASSWORD)
+        await page.get_by_role("button", name="Passkey hinzufügen").click()
+        await page.get_by_role("button", name="Passkey anlegen").click()
+        await page.wait_for_selector("h3:has-text('Telefon')")
 
-            await page.fill("#provider-corp", ADMIN_PASSWORD)
-            await page.get_by_role("button", name="Mit Corp verknüpfen").click()
-            await page.get_by_role("link", name="Weiter zu Corp").click()
-            await page.wait_for_selector("text=Verknüpfung mit Corp lösen")
+        await page.fill("#provider-corp", ADMIN_PASSWORD)
+        await page.get_by_role("button", name="Mit Corp verknüpfen").click()
+        await page.get_by_role("link", name="Weiter zu Corp").click()
+        await page.wait_for_selector("text=Verknüpfung mit Corp lösen")
 
-            await page.get_by_role("button", name="Abmelden").click()
-            await page.get_by_role("button", name="Mit Passkey anmelden").click()
-            await page.wait_for_url(base + "/")
-            await page.get_by_role("button", name="Abmelden").click()
-            await page.get_by_role("link", name="Anmelden mit Corp").click()
-            await page.wait_for_url(base + "/")
+        await page.get_by_role("button", name="Abmelden").click()
+        await page.get_by_role("button", name="Mit Passkey anmelden").click()
+        await page.wait_for_url(base + "/")
+        await page.get_by_role("button", name="Abmelden").click()
+        await page.get_by_role("link", name="Anmelden mit Corp").click()
+        await page.wait_for_url(base + "/")
 
-            await page.goto(base + "/sign-in")
-            await page.fill("#totp-password", ADMIN_PASSWORD)
-            await page.get_by_role("button", name="App einrichten").click()
-            key = await page.locator("code.code").inner_text()
-            await page.fill("#code", pyotp.TOTP(key).at(world.clock() // 1000))
-            await page.get_by_role("button", name="App einrichten").click()
-            await page.wait_for_selector("text=Wiederherstellungscodes übrig: 10")
-            assert tab.complaints == []
+        await page.goto(base + "/sign-in")
+        await page.fill("#totp-password", ADMIN_PASSWORD)
+        await page.get_by_role("button", name="App einrichten").click()
+        key = await page.locator("code.code").inner_text()
+        await page.fill("#code", pyotp.TOTP(key).at(world.clock() // 1000))
+        await page.get_by_role("button", name="App einrichten").click()
+        await page.wait_for_selector("text=Wiederherstellungscodes übrig: 10")
+        assert tab.complaints == []

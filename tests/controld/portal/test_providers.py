@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyotp
 import pytest
@@ -13,36 +13,15 @@ from controld import store_subjects
 from controld.api import Open
 from controld.server import PAGES, ROUTES
 from tests.controld.conftest import ADMIN_PASSWORD
-from tests.controld.provider import SECRET, Provider, new_key, running_provider
+from tests.controld.provider import Provider, new_key, running_provider
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-
     from tests.controld.conftest import World
     from tests.controld.portal.conftest import Visitor
 
 LOGIN = "/login/with/corp"
 NOT_CONFIRMED = "did not confirm who you are"
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    async with running_provider() as running:
-        yield running
-
-
-@pytest.fixture
-async def world(
-    data: Path, provider: Provider, open_world: Callable[..., Any]
-) -> AsyncIterator[World]:
-    secret = data / "provider-secret"
-    secret.write_text(SECRET, encoding="utf-8")
-    secret.chmod(0o600)
-    with (data / "controld.toml").open("a", encoding="utf-8") as config:
-        config.write(provider.toml())
-    async with open_world() as opened:
-        yield opened
+pytestmark = pytest.mark.usefixtures("provider")
 
 
 async def link(visitor: Visitor, password: str = ADMIN_PASSWORD) -> str:
