@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 TESTS  := $(VENV)/.installed-for-tests
 
-.PHONY: setup demo test test-slow test-kernel test-kernel-sessions soak lint format lock clean screens bench-stund bench-gate bench-paths bench-chain bench-relayd bench-controld
+.PHONY: setup demo test test-namespaces test-others test-slow test-kernel test-kernel-sessions soak lint format lock clean screens bench-stund bench-gate bench-paths bench-chain bench-relayd bench-controld
 
 setup: $(STAMP)
 
@@ -22,8 +22,18 @@ $(TESTS): requirements.lock pyproject.toml setup.sh
 demo: setup
 	$(PYTHON) -m testbed.demo $(if $(ONCE),--once)
 
+# In two halves side by side: what mostly waits, in namespaces, and what mostly computes.
+NAMESPACES := tests/e2e tests/rcd tests/rclib/tunnel tests/stund tests/systemd tests/testbed
+QUICK = $(PYTHON) -m pytest -m "not slow and not kernel" -o cache_dir=.pytest_cache/$@
 test: $(TESTS) lint
-	$(PYTHON) -m pytest -m "not slow and not kernel"
+	@echo "tests: two halves at once; each is shown when it ends"
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-namespaces test-others
+
+test-namespaces: $(TESTS)
+	$(QUICK) $(NAMESPACES)
+
+test-others: $(TESTS)
+	$(QUICK) $(addprefix --ignore=,$(NAMESPACES))
 
 test-slow: $(TESTS)
 	$(PYTHON) -m pytest -m slow --timeout=1200

@@ -53,12 +53,18 @@ def story() -> Iterator[Story]:
         yield story
 
 
-@pytest.fixture
-def running(story: Story) -> Iterator[Story]:
-    """A session that has read the PLC once."""
+@contextmanager
+def in_session(story: Story) -> Iterator[Story]:
+    """A session that has read the PLC once, until the block ends."""
     story.turn_on()
     story.prepare(("tcp", 4840), ("udp", 4840))
     story.start()
     yield story
     story.turn_off()
     story.client.wait(15)
+
+
+@pytest.fixture
+def running(story: Story) -> Iterator[Story]:
+    with in_session(story) as running:
+        yield running

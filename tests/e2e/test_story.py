@@ -14,8 +14,11 @@ from testbed.nat import NatKind
 from testbed.story import HMI, MODBUS, PLC, UNRELEASED
 from testbed.tools.plc import MARK, MARK_AT
 from testbed.waiting import until
+from tests.e2e.conftest import in_session
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest import FixtureRequest  # noqa: PT013 - the one name
 
     from testbed.story import Story
@@ -47,6 +50,13 @@ class TestOff:
 
 
 class TestSession:
+    """One that runs all the time."""
+
+    @pytest.fixture(scope="class")
+    def running(self, story: Story) -> Iterator[Story]:
+        with in_session(story) as running:
+            yield running
+
     def test_the_technician_reads_the_plc_through_two_nats_by_relay_and_then_directly(
         self, running: Story
     ) -> None:
@@ -95,6 +105,13 @@ class TestSession:
         assert foreign.packets == 0
         assert ours.packets > 0
 
+    def test_who_is_connected_is_on_the_page(self, running: Story) -> None:
+        running.ams.get("/")
+        assert "tina" in running.ams.text
+        assert "drive reports fault 0x2310" in running.ams.text
+
+
+class TestRelay:
     def test_the_relay_sees_no_plaintext(self, story: Story, request: FixtureRequest) -> None:
         story.bed.set_nat("plant_nat", NatKind.UDP_BLOCKED)
         request.addfinalizer(lambda: story.bed.set_nat("plant_nat", NatKind.PORT_PRESERVING))
@@ -104,11 +121,6 @@ class TestSession:
         running.read_plc()
         assert MARK in inside.stop(), "the mark crosses the plant; otherwise this proves nothing"
         assert MARK not in capture.stop()
-
-    def test_who_is_connected_is_on_the_page(self, running: Story) -> None:
-        running.ams.get("/")
-        assert "tina" in running.ams.text
-        assert "drive reports fault 0x2310" in running.ams.text
 
 
 class TestEnd:
