@@ -12,7 +12,7 @@ from rclib.wire.control import SessionEnd
 from rclib.wire.link import LinkRefusal
 from rclib.wire.session import EndReason
 from tests.controld.conftest import ADMIN_PASSWORD
-from tests.controld.provider import SECRET, Provider
+from tests.controld.provider import add_provider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -155,12 +155,7 @@ class TestProviders:
         self, data: Path, open_world: Callable[..., Any]
     ) -> AsyncIterator[tuple[World, str, Api]]:
         """A user whose account at a provider opens this one."""
-        provider = Provider("https://login.example")
-        secret = data / "provider-secret"
-        secret.write_text(SECRET, encoding="utf-8")
-        secret.chmod(0o600)
-        with (data / "controld.toml").open("a", encoding="utf-8") as config:
-            config.write(provider.toml())
+        add_provider(data, "Corp", "https://login.example")
         async with open_world() as world:
             user, tina = await world.admin.new_user("tina", "rc_user")
             (configured,) = world.server.services.config.providers
