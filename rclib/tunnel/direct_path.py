@@ -20,6 +20,7 @@ from rclib.tunnel.path_policy import (
     PathCommand,
     PathPolicy,
     PathState,
+    PointToPeer,
     PointToRelay,
     Probe,
     Signal,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from rclib.wire.ids import IdentityKey, SessionId
 
 HANDSHAKE_POLL_S: Final = 0.1
-PROBATION_POLL_S: Final = 0.05
+PROBATION_POLL_S: Final = 0.02
 WATCH_S: Final = 0.5
 """How often a direct path's counters are read, and a silent one is probed."""
 FIRST_ECHO_S: Final = 1.0
@@ -279,6 +280,8 @@ class DirectPath:
                     await self._take_port(attempt, point=point)
                 case PointToRelay():
                     await self._point_to_relay()
+                case PointToPeer():
+                    await self._point_to_peer()
                 case Signal(body):
                     self._send(body)
                 case Probe():
@@ -327,6 +330,10 @@ class DirectPath:
         self._pump.batch(None)
         await self._gate.steer(self._session, endpoint=UdpEndpoint(LOOPBACK, self._pump.port))
 
+    async def _point_to_peer(self) -> None:
+        if self._direct is not None:
+            await self._gate.steer(self._session, endpoint=self._direct)
+
     def _repoint(self) -> None:
         """What came by the relay has turned WireGuard's answers there."""
         if not self._is_repointing:
@@ -354,8 +361,7 @@ class DirectPath:
             self._direct = endpoint
         elif self.policy.state is PathState.DIRECT or self._is_repointing:
             self._is_repointing = False
-            if self._direct is not None:
-                await self._gate.steer(self._session, endpoint=self._direct)
+            await self._point_to_peer()
 
     async def _measure(self) -> None:
         received = await self._count()

@@ -79,6 +79,11 @@ class PointToRelay:
 
 
 @dataclass(frozen=True, slots=True)
+class PointToPeer:
+    """WireGuard's endpoint is the direct path's far end, whatever came by the relay meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
     """Say this to the other end."""
 
@@ -103,7 +108,17 @@ class Changed:
     detail: str
 
 
-PathCommand = StartIce | StopIce | TakePort | PointToRelay | Signal | Probe | CheckRelay | Changed
+PathCommand = (
+    StartIce
+    | StopIce
+    | TakePort
+    | PointToRelay
+    | PointToPeer
+    | Signal
+    | Probe
+    | CheckRelay
+    | Changed
+)
 
 
 class PathPolicy:
@@ -226,7 +241,8 @@ class PathPolicy:
             self._suspected = False
         if self.state is PathState.PROBATION and grew:
             self._enter(PathState.DIRECT, now, None)
-            return [Changed(is_direct=True, detail=""), Probe()]
+            # The other end may still wait for its first byte: it has to go directly.
+            return [Changed(is_direct=True, detail=""), PointToPeer(), Probe()]
         commands: list[PathCommand] = []
         is_late = self.state is PathState.DIRECT and now >= self._heard_at + SUSPECT_S
         if is_late and not self._suspected:

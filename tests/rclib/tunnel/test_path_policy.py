@@ -24,6 +24,7 @@ from rclib.tunnel.path_policy import (
     PathCommand,
     PathPolicy,
     PathState,
+    PointToPeer,
     PointToRelay,
     Probe,
     Signal,
@@ -81,7 +82,11 @@ class TestAttempt:
         assert policy.moved(1, 0.3) == [TakePort(1, point=True)]
         assert policy.port_taken(1, 500, 0.31) == []
         assert policy.measured(500, 10, 0.35) == [], "what came by the relay is no proof"
-        assert policy.measured(532, 20, 0.4) == [Changed(is_direct=True, detail=""), Probe()]
+        assert policy.measured(532, 20, 0.4) == [
+            Changed(is_direct=True, detail=""),
+            PointToPeer(),
+            Probe(),
+        ]
         assert policy.state is PathState.DIRECT
 
     @pytest.mark.parametrize("asked_first", [True, False])
@@ -93,7 +98,11 @@ class TestAttempt:
         assert first(1, 0.1) == []
         assert second(1, 0.2) == [TakePort(1, point=False)], "it goes on sending by the relay"
         assert policy.port_taken(1, 0, 0.3) == [Signal(Moved(1))]
-        assert policy.measured(32, 0, 0.4) == [Changed(is_direct=True, detail=""), Probe()]
+        assert policy.measured(32, 0, 0.4) == [
+            Changed(is_direct=True, detail=""),
+            PointToPeer(),
+            Probe(),
+        ]
 
     def test_the_gateway_never_begins_and_the_technician_never_answers(self) -> None:
         gateway = PathPolicy(Side.GATEWAY)
