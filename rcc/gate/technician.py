@@ -75,7 +75,6 @@ class TechnicianEnd:
         return tuple(reach_of(device, routed) for device in plan.devices)
 
     def install(self) -> None:
-        self.sweep()
         self._table.install(protection.table())
 
     def permit(self, plan: TunnelPlan) -> None:

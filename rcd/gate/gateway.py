@@ -75,7 +75,6 @@ class GatewayEnd:
         return tuple(ipaddress.ip_network(plan.peer_address(version)) for version in plan.versions)
 
     def install(self) -> None:
-        self.sweep()
         self._foreign = foreign.deciding(list_rules(), TABLE)
         self._table.install(self._rules())
 
@@ -84,13 +83,15 @@ class GatewayEnd:
         interfaces = {interface for _, interface in ways}
         self._reached |= interfaces
         self._flows.opened(plan)
-        apply(confinement.allow(plan, sorted(interfaces)))
-        for version, interface in sorted(ways - self._lent):
-            if not forwarding.forwards(version, interface):
-                # Confined before it forwards: no packet may see the machine as a router.
-                self._lent.add((version, interface))
-                apply(confinement.lend(version, interface))
-                forwarding.switch(version, interface, on=True)
+        borrowed = [way for way in sorted(ways - self._lent) if not forwarding.forwards(*way)]
+        # Confined before it forwards: no packet may see the machine as a router.
+        apply(
+            confinement.allow(plan, sorted(interfaces))
+            + "".join(confinement.lend(*way) for way in borrowed)
+        )
+        self._lent.update(borrowed)
+        for way in borrowed:
+            forwarding.switch(*way, on=True)
 
     def forbid(self, plan: TunnelPlan) -> None:
         with suppress(GateRefused):  # what cannot be counted is closed all the same

@@ -164,6 +164,9 @@ class GateServer:
             request = await requests.get()
             result = await self._on_thread(partial(self._carry_out, connection, request.verb))
             await connection.send(encode(GateReply(request.number, result)))
+            if isinstance(request.verb, Prepare):
+                # The key is what is waited for; the rest is done while it travels.
+                await self._on_thread(partial(self._gate.begin, request.verb.session))
 
     def _carry_out(self, connection: Connection, verb: Verb) -> Result:
         owners = self._owners

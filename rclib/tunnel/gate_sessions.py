@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final
 from rclib.runtime.clock import boottime
 from rclib.tunnel.endpoint_policy import read_endpoint
 from rclib.tunnel.gate_errors import MAX_DETAIL, GateRefused
-from rclib.tunnel.gate_plan import IPV6, TunnelPlan, check_among, plan_tunnel
+from rclib.tunnel.gate_plan import (
+    IPV6,
+    TunnelPlan,
+    check_among,
+    interface_name,
+    plan_tunnel,
+)
 from rclib.tunnel.wireguard import KeyPair, Steering, TunnelSettings, WireGuard, make_key_pair
 from rclib.tunnel.wireguard_choice import choose_wireguard
 from rclib.wire.gate import (
@@ -78,6 +84,8 @@ class Gate:
         self._clock = clock
         self._wireguard: WireGuard | None = None
         self._prepared: dict[SessionId, KeyPair] = {}
+        self._begun: dict[SessionId, str] = {}
+        """Interfaces of prepared sessions, which are down and know nobody."""
         self._open: dict[SessionId, _OpenTunnel] = {}
         self._said: tuple[str, float] = ("", 0.0)
         self._is_swept = True
@@ -106,6 +114,18 @@ class Gate:
         keys = self._prepared[session] = make_key_pair()
         return Prepared(keys.public)
 
+    def begin(self, session: SessionId) -> None:
+        """Do of a prepared session what takes time and opens nothing; `open` does what is missing.
+
+        The plant's grant is on its way meanwhile.
+        """
+        interface = interface_name(self._end.prefix, session)
+        in_use = {*self._begun.values(), *(each.plan.interface for each in self._open.values())}
+        if session in self._prepared and interface not in in_use:
+            self._begun[session] = interface
+            with suppress(GateRefused):  # for the same reason `open` fails, and says so
+                self.wireguard().begin(interface)
+
     def open(self, request: Open) -> Opened:
         """Rules first, interface up last; what fails on the way is undone in reverse."""
         session = request.session
@@ -114,9 +134,13 @@ class Gate:
         keys = self._prepared.get(session)
         if keys is None:
             raise GateRefused(GateError.UNKNOWN_SESSION, f"{session} was not prepared")
-        plan = plan_tunnel(self._end.prefix, request)
-        check_among(plan, (each.plan for each in self._open.values()))
-        self._end.admit(plan)
+        try:
+            plan = plan_tunnel(self._end.prefix, request)
+            check_among(plan, (each.plan for each in self._open.values()))
+            self._end.admit(plan)
+        except BaseException:
+            self._take_back(session)
+            raise
         try:
             opened = self._build(plan, keys)
         except BaseException:
@@ -155,13 +179,14 @@ class Gate:
         return Renewed(expired)
 
     def close(self, session: SessionId) -> None:
-        self._prepared.pop(session, None)
+        self._forget(session)
         self._shut(session, "asked to")
 
     def close_all(self, why: str = "asked to") -> None:
         """Close every session, even if closing one of them fails; raises what failed last."""
-        self._prepared.clear()
         failure: GateRefused | None = None
+        for session in tuple(self._prepared):
+            self._forget(session)
         for session in tuple(self._open):
             try:
                 self._shut(session, why)
@@ -277,10 +302,13 @@ class Gate:
         )
         with ExitStack() as undo:
             if not self._open:
+                if not self._is_swept:
+                    self._sweep_if_idle()
                 self._end.install()
             undo.callback(self._end.forbid, plan)
             self._end.permit(plan)
             undo.callback(wireguard.remove, plan.interface)
+            self._begun.pop(plan.session, None)
             wireguard.create(plan.interface, settings)
             for version in plan.versions:
                 self._netlink.add_address(
@@ -308,6 +336,21 @@ class Gate:
         lifetime_s = self._end.lifetime_s
         return lifetime_s is not None and now - tunnel.renewed_at >= lifetime_s
 
+    def _forget(self, session: SessionId) -> None:
+        """A prepared session does not come to be."""
+        self._prepared.pop(session, None)
+        self._take_back(session)
+
+    def _take_back(self, session: SessionId) -> None:
+        """Undo `begin`; what cannot be removed now goes with the next sweep."""
+        interface = self._begun.pop(session, None)
+        if interface is not None:
+            try:
+                self.wireguard().remove(interface)
+            except GateRefused as exc:
+                self._is_swept = False
+                self._log.error(TUNNEL_CLOSE_FAILED, session=session, reason=exc.detail)
+
     def _shut(self, session: SessionId, why: str) -> None:
         tunnel = self._open.pop(session, None)
         if tunnel is None:
@@ -325,6 +368,8 @@ class Gate:
     def _sweep_if_idle(self) -> None:
         if not self._open:
             self._is_swept = False
+            for session in tuple(self._begun):
+                self._take_back(session)
             self._end.sweep()
             self._is_swept = True
 

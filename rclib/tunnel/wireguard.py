@@ -63,6 +63,9 @@ class WireGuard(Protocol):
     name: str
     """As `Opened.backend` spells it."""
 
+    def begin(self, interface: str) -> None:
+        """Do ahead what takes time: `create` of this interface, or `remove`, follows."""
+
     def create(self, interface: str, settings: TunnelSettings) -> None:
         """Make an interface that is configured and down; on failure nothing is left."""
 

@@ -49,14 +49,22 @@ class WireGuardGo:
     def __init__(self, netlink: Netlink) -> None:
         self._netlink = netlink
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._begun: set[str] = set()
 
-    def create(self, interface: str, settings: TunnelSettings) -> None:
+    def begin(self, interface: str) -> None:
+        """Start the process; its interface is down and knows nobody until `create`."""
         if self._netlink.links(interface):
             raise GateRefused(GateError.SYSTEM, f"the interface {interface} is there already")
         # One that was killed leaves its socket behind, which would answer nobody. Removing the
         # socket of a living one would end it, hence the question first.
         _socket_path(interface).unlink(missing_ok=True)
         self._processes[interface] = _start(interface)
+        self._begun.add(interface)
+
+    def create(self, interface: str, settings: TunnelSettings) -> None:
+        if interface not in self._begun or self._processes[interface].poll() is not None:
+            self.begin(interface)
+        self._begun.discard(interface)
         try:
             self._await_socket(interface)
             _converse(interface, _configuration(settings))
@@ -104,6 +112,7 @@ class WireGuardGo:
     def remove(self, interface: str) -> None:
         # The interface goes first and at once; its process notices and ends by itself.
         self._netlink.delete_link(interface)
+        self._begun.discard(interface)
         process = self._processes.pop(interface, None)
         if process is not None:
             process.kill()

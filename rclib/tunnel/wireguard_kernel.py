@@ -33,6 +33,9 @@ class KernelWireGuard:
         self._netlink.delete_link(probe)
         return True
 
+    def begin(self, interface: str) -> None:
+        """Nothing of it takes time."""
+
     def create(self, interface: str, settings: TunnelSettings) -> None:
         self._netlink.add_wireguard(interface)
         try:

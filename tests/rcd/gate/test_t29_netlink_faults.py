@@ -142,6 +142,7 @@ class TestFaults:
     ) -> None:
         async with traced.controlled() as pair:
             await pair.gateway.prepare(traced.session("a"))
+            await pair.gateway.measure()  # and what was begun ahead is there
             with failing(traced, whose, call, "ENOBUFS"), pytest.raises(GateRefused):
                 await pair.gateway.open(traced.request("a"))
             until(traced.is_clean, NOTICED_S, "the gate to remove what was half built")

@@ -109,9 +109,14 @@ class Machine:
         self.step("sweep")
 
     # WireGuard
+    def begin(self, interface: str) -> None:
+        self.step("begin")
+        self.up.append(interface)
+
     def create(self, interface: str, settings: object) -> None:
         self.step("create")
-        self.up.append(interface)
+        if interface not in self.up:
+            self.up.append(interface)
 
     def bring_up(self, interface: str, mtu: int) -> int:
         self.step("bring_up")
@@ -242,6 +247,86 @@ class TestOpening:
         with pytest.raises(GateRefused) as refused:
             gate.prepare(SessionId("ses_cccccccccccccccc"))
         assert refused.value.error is GateError.TOO_MANY_SESSIONS
+
+
+class TestBeginning:
+    """What is done of a session before its grant is there."""
+
+    def test_the_interface_is_made_and_nothing_opens(self, gate: Gate, machine: Machine) -> None:
+        gate.prepare(A)
+        gate.begin(A)
+        assert machine.clear() == ["begin"]
+        assert gate.sessions == 0
+        gate.open(request())
+        assert machine.clear() == ["admit", *BUILT]
+        assert len(machine.up) == 1
+
+    def test_what_fails_ahead_is_done_when_it_is_needed(self, gate: Gate, machine: Machine) -> None:
+        gate.prepare(A)
+        machine.fails = "begin"
+        gate.begin(A)
+        gate.open(request())
+        assert gate.sessions == 1
+
+    def test_a_session_without_a_key_begins_nothing(self, gate: Gate, machine: Machine) -> None:
+        gate.begin(A)
+        assert machine.clear() == []
+
+    @pytest.mark.parametrize("ends", ["close", "close_all"])
+    def test_without_a_grant_it_goes_away_again(
+        self, gate: Gate, machine: Machine, ends: str
+    ) -> None:
+        gate.prepare(A)
+        gate.begin(A)
+        gate.close(A) if ends == "close" else gate.close_all()
+        assert machine.clear() == ["begin", "remove"]
+        assert machine.up == []
+
+    def test_a_grant_that_is_refused_takes_it_along(self, gate: Gate, machine: Machine) -> None:
+        gate.prepare(A)
+        gate.begin(A)
+        machine.fails = "admit"
+        with pytest.raises(GateRefused):
+            gate.open(request())
+        assert machine.clear() == ["begin", "admit", "remove"]
+        assert machine.up == []
+
+    def test_what_cannot_be_removed_goes_with_the_next_sweep(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        gate.prepare(A)
+        gate.begin(A)
+        machine.fails = "remove"
+        gate.close(A)
+        machine.clear()
+        machine.fails = None
+        gate.watch()
+        assert machine.clear() == ["sweep"]
+
+    def test_an_open_session_of_the_same_interface_keeps_it(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        twin = SessionId(A + "b")
+        gate.prepare(A)
+        gate.open(request())
+        gate.prepare(twin)
+        gate.begin(twin)
+        gate.close(twin)
+        assert "remove" not in machine.clear()
+        assert len(machine.up) == 1
+
+    def test_the_end_of_the_last_open_session_takes_it_along(
+        self, gate: Gate, machine: Machine
+    ) -> None:
+        gate.prepare(A)
+        gate.open(request())
+        gate.prepare(B)
+        gate.begin(B)
+        machine.clear()
+        gate.close(A)
+        assert machine.clear() == ["remove", "forbid", "remove", "sweep"]
+        gate.open(request(B, 2))
+        assert gate.sessions == 1
 
 
 class TestClosing:
