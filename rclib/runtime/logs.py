@@ -15,8 +15,6 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 import msgspec
-import structlog
-from structlog.typing import FilteringBoundLogger as Logger
 
 from rclib.runtime.clock import boottime
 from rclib.runtime.redact import safe_text, safe_value
@@ -24,7 +22,7 @@ from rclib.runtime.redact import safe_text, safe_value
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from structlog.typing import EventDict, Processor, WrappedLogger
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 __all__ = ["LEVELS", "Logger", "RateGate", "RateLimitedLogger", "configure_logging", "get_logger"]
 
@@ -40,24 +38,90 @@ def configure_logging(
     stream = stream if stream is not None else sys.stderr
     pretty = stream.isatty() if pretty is None else pretty
     number = logging.getLevelNamesMapping()[level.upper()]
-    processors: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _make_safe,
-        _pretty_renderer(stream) if pretty else _render_json,
-    ]
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Unfailing(stream))),
-        cache_logger_on_first_use=False,  # a logger made before this call must obey it as well
-    )
+    _LINES.set(number, stream, pretty=pretty)
     handler = logging.StreamHandler(_Unfailing(stream))
-    handler.setFormatter(_StdlibFormatter(processors))
+    handler.setFormatter(_StdlibFormatter())
     logging.basicConfig(handlers=[handler], level=number, force=True)
     logging.captureWarnings(capture=True)
     # aiohttp has a traceback for each request that is no HTTP: for whoever wants to fill a disk.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+
+class _Lines:
+    """Where lines go. structlog is loaded for the first: it would be a quarter of a client's start.
+
+    Whatever was made before `set` obeys it as well.
+    """
+
+    def __init__(self) -> None:
+        self.set(logging.NOTSET, sys.stderr, pretty=False)
+
+    def set(self, level: int, stream: TextIO, *, pretty: bool) -> None:
+        self.level = level
+        self._stream = stream
+        self._pretty = pretty
+        self._logger: FilteringBoundLogger | None = None
+        self._processors: list[Processor] | None = None
+
+    def logger(self) -> FilteringBoundLogger:
+        if self._logger is None:
+            import structlog  # noqa: PLC0415 - see the class
+
+            self._logger = cast(
+                "FilteringBoundLogger",
+                structlog.wrap_logger(
+                    structlog.WriteLogger(file=cast("TextIO", _Unfailing(self._stream))),
+                    processors=self.processors(),
+                    wrapper_class=structlog.make_filtering_bound_logger(self.level),
+                ),
+            )
+        return self._logger
+
+    def processors(self) -> list[Processor]:
+        if self._processors is None:
+            import structlog  # noqa: PLC0415 - see the class
+
+            self._processors = [
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                _make_safe,
+                _pretty_renderer(self._stream) if self._pretty else _render_json,
+            ]
+        return self._processors
+
+
+_LINES: Final = _Lines()
+
+
+class Logger:
+    """Puts its fields on each of its lines; one of structlog's comes to be with the first."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: dict[str, object]) -> None:
+        self._fields = fields
+
+    def bind(self, **fields: object) -> Logger:
+        return Logger({**self._fields, **fields})
+
+    def debug(self, event: str, /, **fields: object) -> None:
+        self.log(logging.DEBUG, event, **fields)
+
+    def info(self, event: str, /, **fields: object) -> None:
+        self.log(logging.INFO, event, **fields)
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        self.log(logging.WARNING, event, **fields)
+
+    def error(self, event: str, /, **fields: object) -> None:
+        self.log(logging.ERROR, event, **fields)
+
+    def exception(self, event: str, /, **fields: object) -> None:
+        self.log(logging.ERROR, event, **{"exc_info": True, **fields})
+
+    def log(self, level: int, event: str, /, **fields: object) -> None:
+        if level >= _LINES.level:
+            _LINES.logger().bind(**self._fields).log(level, event, **fields)
 
 
 class _Unfailing:
@@ -81,7 +145,7 @@ class _Unfailing:
 
 def get_logger(program: str, **fields: object) -> Logger:
     """Return a logger that puts `program` and the fields on each of its lines."""
-    return cast("Logger", structlog.get_logger().bind(program=program, **fields))
+    return Logger({"program": program, **fields})
 
 
 class RateGate:
@@ -172,17 +236,13 @@ class _Turn:
 class _StdlibFormatter(logging.Formatter):
     """Sends the records of stdlib loggers through the processors of our own events."""
 
-    def __init__(self, processors: list[Processor]) -> None:
-        super().__init__()
-        self._processors = processors
-
     def format(self, record: logging.LogRecord) -> str:
         event: Any = {
             "event": record.getMessage(),
             "logger": record.name,
             "exc_info": record.exc_info,
         }
-        for process in self._processors:
+        for process in _LINES.processors():
             event = process(None, record.levelname.lower(), event)
         return str(event)
 
@@ -221,8 +281,10 @@ def _safe_traceback(error: BaseException) -> str:
 
 
 def _pretty_renderer(stream: TextIO) -> Processor:
+    from structlog.dev import ConsoleRenderer  # noqa: PLC0415 - see _Lines
+
     colors = stream.isatty() and sys.platform != "win32"  # there colours would need colorama
-    return structlog.dev.ConsoleRenderer(colors=colors)
+    return ConsoleRenderer(colors=colors)
 
 
 def _render_json(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> str:

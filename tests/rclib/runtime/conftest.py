@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-import structlog
 
 from rclib.runtime.logs import configure_logging
 from rclib.runtime.loop import new_event_loop
@@ -37,7 +36,6 @@ def keep_logging() -> Iterator[None]:
     server_level = server.level
     yield
     logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
     server.setLevel(server_level)

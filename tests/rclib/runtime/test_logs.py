@@ -6,9 +6,12 @@ import io
 import logging
 import os
 import pty
+import subprocess
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from hypothesis import given
@@ -69,6 +72,25 @@ class TestJson:
         get_logger("relayd").error("task_failed", exc_info=ValueError("line\n" * 10_000))
 
         assert len(log_lines()[0]["exception"].split("\n")) < 300
+
+
+def test_structlog_is_loaded_for_the_first_line_only() -> None:
+    program = """
+import sys
+from rclib.runtime.logs import configure_logging, get_logger
+configure_logging("warning")
+log = get_logger("rcc")
+log.info("link_up")
+assert "structlog" not in sys.modules
+log.warning("link_down")
+assert "structlog" in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert [msgspec.json.decode(line)["event"] for line in done.stderr.splitlines()] == [
+        "link_down"
+    ]
 
 
 class TestStdlibLoggers:
