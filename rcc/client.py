@@ -69,6 +69,12 @@ def load_tunnel() -> ModuleType:
     return import_module("rcc.tunnel")
 
 
+def load_path() -> None:
+    """Import that, and then what a direct path takes; for a thread."""
+    load_tunnel()
+    import_module("rclib.tunnel.direct_path")
+
+
 class Client:
     """One session of one technician."""
 

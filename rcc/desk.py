@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rcc.client import GOODBYE_S, Client, load_tunnel
+from rcc.client import GOODBYE_S, Client, load_path
 from rcc.deep_link import parse_deep_link
 from rclib.runtime.errors import LocalProtocolError, PeerGone
 from rclib.tunnel.control_link import ControlLink, LinkSettings
@@ -93,7 +93,7 @@ class Desk:
     async def _linked(self) -> AsyncIterator[None]:
         """Keep the control link; leave when all answers are out and all words delivered."""
         link = asyncio.create_task(self._link.run(), name="control-link")
-        loaded = asyncio.create_task(asyncio.to_thread(load_tunnel))
+        loaded = asyncio.create_task(asyncio.to_thread(load_path))
         try:
             yield
         finally:

@@ -1,15 +1,15 @@
 """The technician's end of a tunnel, and with it the import of all that packets travel by.
 
-That takes a good tenth of a second: `rcc.client.load_tunnel` has it done while the control link is
-being dialled.
+That takes a tenth of a second: `rcc.client.load_path` has it done while the control link is being
+dialled.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rclib.tunnel.direct_path import PathSettings
 from rclib.tunnel.own_addresses import NetworkWatch
+from rclib.tunnel.path_settings import PathSettings
 from rclib.tunnel.tunnel_end import TunnelEnd
 from rclib.wire.identity import Side
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclib.runtime.logs import Logger
-    from rclib.tunnel.direct_path import PathGate
     from rclib.tunnel.enrolment import Identity
+    from rclib.tunnel.path_settings import PathGate
     from rclib.tunnel.uplink import Uplink
     from rclib.wire.control import RelayLeg, SessionGrant
     from rclib.wire.ids import SessionId

@@ -64,7 +64,7 @@ class GateLink:
             raise GateUnavailable(f"rcd-gate does not answer: {self.detail}")
         return self._client
 
-    # What paths need (`rclib.tunnel.direct_path.PathGate`), by whichever connection there is.
+    # What paths need (`rclib.tunnel.path_settings.PathGate`), by whichever connection there is.
 
     async def measure(self) -> tuple[TunnelCounters, ...]:
         return await self.client.measure()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol
 
-from rclib.tunnel.direct_path import PathSettings
 from rclib.tunnel.gate_client import GateRefused, GateUnavailable
 from rclib.tunnel.own_addresses import NetworkWatch
+from rclib.tunnel.path_settings import PathSettings
 from rclib.tunnel.tunnel_end import Drops, TunnelEnd
 from rclib.wire.gate import GateError, Open, allow
 from rclib.wire.identity import Side
@@ -73,6 +74,7 @@ class Tunnels:
         self._gate = gate
         self._identity = identity
         self._uplink = uplink
+        import_module("rclib.tunnel.direct_path")  # now rather than in the first session
         # Of the open sessions.
         self._ends: dict[SessionId, TunnelEnd] = {}
         self._dropped = Drops()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from rclib.runtime.clock import boottime, wall_ms
 from rclib.tunnel.gate_errors import GateRefused, GateUnavailable
@@ -48,11 +48,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rclib.runtime.logs import Logger
+    from rclib.tunnel.path_settings import PathSettings
     from rclib.tunnel.udp_pump import UdpPump
-    from rclib.wire.control import StunServer
-    from rclib.wire.gate import TunnelCounters
     from rclib.wire.identity import Side
-    from rclib.wire.ids import IdentityKey, SessionId
+    from rclib.wire.ids import SessionId
 
 HANDSHAKE_POLL_S: Final = 0.1
 PROBATION_POLL_S: Final = 0.02
@@ -67,33 +66,6 @@ PATH_FAILED = "path_attempt_failed"
 PATH_TASK_FAILED = "path_task_failed"
 
 Event: TypeAlias = "Callable[[float], list[PathCommand]]"
-
-
-class PathGate(Protocol):
-    """What a path needs of its gate; raises GateRefused and GateUnavailable."""
-
-    async def measure(self) -> tuple[TunnelCounters, ...]: ...
-    async def probe(self, session: SessionId) -> None: ...
-    async def steer(
-        self,
-        session: SessionId,
-        *,
-        listen_port: int | None = None,
-        endpoint: UdpEndpoint | None = None,
-    ) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathSettings:
-    """What a session needs to look for a direct path."""
-
-    peer: IdentityKey
-    stun: tuple[StunServer, ...]
-    gate: PathGate
-    mtu: int
-    control: Callable[[bytes], bool]
-    """The second way for signals; False: there is no link now."""
-    on_change: Callable[[PathStatus], None]
 
 
 @dataclass(frozen=True, slots=True)

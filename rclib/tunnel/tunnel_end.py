@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from rclib.tunnel.direct_path import DirectPath, Surroundings
 from rclib.tunnel.path_signals import PathSignals
 from rclib.tunnel.relay_set import LegChanged, RelaySet
 from rclib.tunnel.udp_pump import UdpPump
 
 if TYPE_CHECKING:
     from rclib.runtime.logs import Logger
-    from rclib.tunnel.direct_path import PathSettings
+    from rclib.tunnel.direct_path import DirectPath
     from rclib.tunnel.enrolment import Identity
+    from rclib.tunnel.path_settings import PathSettings
     from rclib.tunnel.uplink import Uplink
     from rclib.wire.control import RelayLeg
     from rclib.wire.identity import Side
@@ -92,6 +92,9 @@ class TunnelEnd:
         settings, signals = self._settings, self._signals
         if settings is None or signals is None:
             return
+        # A third of all that is loaded for a tunnel, and no first packet waits for it.
+        from rclib.tunnel.direct_path import DirectPath, Surroundings  # noqa: PLC0415
+
         around = Surroundings(self._pump, signals.send, self._relays.redial, self._path_changed)
         self._path = DirectPath(self._session, self._side, settings, around, self._log)
         self._path.start()
