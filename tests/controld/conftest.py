@@ -9,6 +9,7 @@ import ssl
 from collections import deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -76,6 +77,7 @@ from testbed.postgres import find_postgres, running_postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from controld.server import Server
@@ -92,8 +94,8 @@ RELAY = RelayConfig(id=RelayId("r0"), url="wss://127.0.0.1:4433/")
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A data directory as `controld init` makes it, and its one-time password."""
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory as `controld init` makes it, with a password of the administrator's own."""
     directory = tmp_path_factory.mktemp("controld") / "data"
     wanted = Wanted(
         directory=directory,
@@ -105,25 +107,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         organisation="Plant One",
         admin="admin",
     )
-    password = initialise(wanted, wall_ms())
+    initialise(wanted, wall_ms())
 
-    def cheapen(tx: Tx) -> None:
-        admin = store_users.find_user_by_name(tx, "admin")
-        assert admin is not None
-        store_users.set_password(tx, admin.id, CHEAP.hash_now(password), must_change=True)
-
-    write_offline(SqliteFile(directory / "controld.db"), cheapen)
-    return directory, password
+    write_offline(SqliteFile(directory / "controld.db"), _set_password)
+    return directory
 
 
 @pytest.fixture
-def data(template: tuple[Path, str], tmp_path: Path) -> Path:
-    return shutil.copytree(template[0], tmp_path / "data")
-
-
-@pytest.fixture
-def one_time_password(template: tuple[Path, str]) -> str:
-    return template[1]
+def data(template: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(template, tmp_path / "data")
 
 
 @pytest.fixture(scope="session")
@@ -135,13 +127,13 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-async def use_postgres(server: PostgresServer, data: Path, one_time_password: str) -> None:
+async def use_postgres(server: PostgresServer, data: Path) -> None:
     """Let this configuration's database be there, with its administrator."""
 
     def fill(tx: Tx) -> None:
         organisation = store_organisations.add_organisation(tx, "Plant One", 1)
-        one_time = CHEAP.hash_now(one_time_password)
-        store_users.add_user(tx, organisation, "admin", Role.ADMINISTRATOR, one_time, 1)
+        store_users.add_user(tx, organisation, "admin", Role.ADMINISTRATOR, "", 1)
+        _set_password(tx)
 
     await write_once(server, fill)
     shown = server.url.set(drivername="postgresql").render_as_string()
@@ -464,29 +456,27 @@ def clock() -> Clock:
     return Clock()
 
 
+@asynccontextmanager
+async def running_world(
+    data: Path, clock: Clock, *, signed_in: bool = True
+) -> AsyncIterator[World]:
+    """Run a controld on this data directory until the block ends."""
+    config = load_config(ControldConfig, data / CONFIG_NAME)
+    trust = ssl.create_default_context(cafile=data / "tls/ca.pem")
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as http,
+        open_context("controld", config_dir=data) as ctx,
+        open_server(config, ctx, now_ms=clock, passwords=CHEAP) as server,
+    ):
+        anyone = Api(http, f"https://127.0.0.1:{server.endpoint.port}")
+        admin = await anyone.login("admin", ADMIN_PASSWORD) if signed_in else anyone
+        yield World(server, clock, admin, anyone, data)
+
+
 @pytest.fixture
-def open_world(data: Path, clock: Clock, one_time_password: str) -> Callable[..., Any]:
+def open_world(data: Path, clock: Clock) -> Callable[..., AbstractAsyncContextManager[World]]:
     """Start a controld on the test's data directory; again after a stop, if wanted."""
-
-    @asynccontextmanager
-    async def opened(*, signed_in: bool | None = False) -> AsyncIterator[World]:
-        config = load_config(ControldConfig, data / CONFIG_NAME)
-        trust = ssl.create_default_context(cafile=data / "tls/ca.pem")
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as http,
-            open_context("controld", config_dir=data) as ctx,
-            open_server(config, ctx, now_ms=clock, passwords=CHEAP) as server,
-        ):
-            anyone = Api(http, f"https://127.0.0.1:{server.endpoint.port}")
-            if signed_in is None:
-                admin = anyone
-            elif signed_in:
-                admin = await anyone.login("admin", ADMIN_PASSWORD)
-            else:
-                admin = await anyone.first_login("admin", one_time_password)
-            yield World(server, clock, admin, anyone, data)
-
-    return opened
+    return partial(running_world, data, clock)
 
 
 @pytest.fixture
@@ -515,6 +505,12 @@ async def rig(world: World, make_rig: Callable[[World], Awaitable[Rig]]) -> Asyn
     yield made
     await made.gateway.hang_up()
     await made.client.hang_up()
+
+
+def _set_password(tx: Tx) -> None:
+    admin = store_users.find_user_by_name(tx, "admin")
+    assert admin is not None
+    store_users.set_password(tx, admin.id, CHEAP.hash_now(ADMIN_PASSWORD), must_change=False)
 
 
 def _builtins(struct: Any) -> Any:

@@ -58,7 +58,7 @@ class TestBackup:
         assert stat.S_IMODE(copy.stat().st_mode) == 0o600
         assert await asyncio.to_thread(run, "restore", copy, *config) == 0
         assert await asyncio.to_thread(run, "audit", "verify", *config) == 0
-        async with open_world(signed_in=True) as world:
+        async with open_world() as world:
             names = [g["name"] for g in (await world.admin.ok("GET", "/gateways"))["gateways"]]
             assert sorted(names) == ["before", "x"]
             assert "backup_restored" not in await world.actions()  # nobody's organisation

@@ -99,7 +99,7 @@ async def test_a_restart_keeps_active_sessions_and_ends_half_started_ones(
         if progressed:
             await rig.gateway.say(SessionProgress(rig.session, PathKind.RELAY))
     gateway, client = rig.gateway, rig.client
-    async with open_world(signed_in=True) as world:
+    async with open_world() as world:
         gateway.api = client.api = world.anyone
         await gateway.link()
         if not progressed:

@@ -70,7 +70,7 @@ class TestBruteForce:
         async with open_world() as world:
             for _ in range(10):
                 await world.anyone("POST", "/login", WRONG)
-        async with open_world(signed_in=None) as world:
+        async with open_world(signed_in=False) as world:
             assert (await login(world)).status == 429
             world.clock.advance(601)
             assert (await world.anyone("POST", "/login", WRONG)).status == 401
@@ -194,7 +194,7 @@ class TestSessionLifecycle:
                 case _:
                     await world.admin.ok("POST", f"/users/{user}/disable")
             await _is_dead(tina)
-        async with open_world(signed_in=None) as world:
+        async with open_world(signed_in=False) as world:
             await _is_dead(world.anyone.as_(tina.token))  # and stays so over a restart
 
     async def test_a_login_ends_idle_and_in_any_case_after_its_time(self, world: World) -> None:

@@ -168,7 +168,7 @@ async def test_a_controld_that_has_restarted_still_knows(
         await rig.client.say(SessionEnd(rig.session, EndReason.TECHNICIAN))
         for end in (rig.gateway, rig.client):
             await end.hang_up()
-    async with site.running(), open_world(signed_in=True) as world, revoking(world):
+    async with site.running(), open_world() as world, revoking(world):
         for end in ends:
             assert await reason_for(site, *end) is CloseReason.REVOKED
 

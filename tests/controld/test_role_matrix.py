@@ -5,8 +5,10 @@ The table is by hand: `-` not allowed, `o` only what is theirs, `a` all of the o
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,12 +18,12 @@ from controld.api import Open
 from controld.portal.frame import LOGIN_PATH
 from controld.roles import Role
 from controld.server import LINK_PATH, PAGES, ROUTES
-from controld.store_offline import write_once
+from controld.store_offline import write_offline
 from controld.store_url import SqliteFile
-from tests.controld.conftest import CHEAP, End
+from tests.controld.conftest import ADMIN_PASSWORD, CHEAP, Clock, End, running_world
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.controld.conftest import Api, World
@@ -142,24 +144,28 @@ IF_MATCH = {"If-Match": '"1"'}
 
 @dataclass
 class Tenant:
-    """One organisation's callers and objects."""
+    """One organisation: what its users are called, and its objects."""
 
-    callers: dict[Role, Api]
+    names: dict[Role, str]
     objects: dict[str, str]
-    gateway: End
+    callers: dict[Role, Api] = field(default_factory=dict)
+
+    async def logged_in(self, world: World) -> Tenant:
+        """With everybody as a caller of this world, which serves its data."""
+        login = world.anyone.login
+        callers = {role: await login(name, ADMIN_PASSWORD) for role, name in self.names.items()}
+        return replace(self, callers=callers)
 
 
-async def tenant(world: World, admin: Api, name: str) -> Tenant:
-    callers = {Role.ADMINISTRATOR: admin}
-    ids: dict[Role, str] = {}
-    for role in ROLES[1:]:
-        ids[role], callers[role] = await admin.new_user(f"{role.value} {name}", role.value)
+async def found(world: World, admin: Api, administrator: str, name: str) -> Tenant:
+    names = {Role.ADMINISTRATOR: administrator} | {r: f"{r.value} {name}" for r in ROLES[1:]}
+    users = {role: (await admin.new_user(names[role], role.value))[0] for role in ROLES[1:]}
     made = await admin.ok("POST", "/gateways", {"name": "press"})
-    gateway = await End(world.anyone).enrol(made["enrolment_code"])
-    at = f"/gateways/{gateway.endpoint}"
+    gateway = str((await End(world.anyone).enrol(made["enrolment_code"])).endpoint)
+    at = f"/gateways/{gateway}"
     device = await admin.ok("POST", f"{at}/devices", BODIES["POST /gateways/{gateway}/devices"])
     target = {"device": device["id"], "protocol": "tcp", "port": 1}
-    plan = PLAN | {"gateway": gateway.endpoint, "targets": [target], "users": [ids[Role.RC_USER]]}
+    plan = PLAN | {"gateway": gateway, "targets": [target], "users": [users[Role.RC_USER]]}
     session = await admin.ok("POST", "/sessions", plan)
     token = await admin.ok("POST", "/tokens", BODIES["POST /tokens"])
     (organisation,) = [
@@ -170,29 +176,46 @@ async def tenant(world: World, admin: Api, name: str) -> Tenant:
     objects = {
         "organisation": organisation,
         "provider": "none",
-        "gateway": str(gateway.endpoint),
+        "gateway": gateway,
         "device": device["id"],
         "session": session["id"],
-        "user": ids[Role.RC_USER],
+        "user": users[Role.RC_USER],
         "token": token["view"]["id"],
     }
-    return Tenant(callers, objects, gateway)
+    return Tenant(names, objects)
 
 
-@pytest.fixture
-async def tenants(
-    data: Path, open_world: Callable[..., Any]
-) -> AsyncIterator[tuple[World, Tenant, Tenant]]:
-    def work(tx: Any) -> None:  # noqa: ANN401 -- a transaction
+@pytest.fixture(scope="module")
+def founded(
+    template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Tenant, Tenant]:
+    """A data directory that knows two organisations; each test works on a copy."""
+    data = shutil.copytree(template, tmp_path_factory.mktemp("tenants") / "data")
+
+    def add(tx: Any) -> None:  # noqa: ANN401 -- a transaction
         other = store_organisations.add_organisation(tx, "Plant Two", 1)
         one_time = CHEAP.hash_now("one time only")
         store_users.add_user(tx, other, "eve", Role.ADMINISTRATOR, one_time, 1)
 
-    await write_once(SqliteFile(data / "controld.db"), work)
-    async with open_world() as world:
-        eve = await world.anyone.first_login("eve", "one time only")
-        own = await tenant(world, world.admin, "one")
-        yield world, own, await tenant(world, eve, "two")
+    async def both() -> tuple[Tenant, Tenant]:
+        async with running_world(data, Clock()) as world:
+            eve = await world.anyone.first_login("eve", "one time only")
+            own = await found(world, world.admin, "admin", "one")
+            return own, await found(world, eve, "eve", "two")
+
+    write_offline(SqliteFile(data / "controld.db"), add)
+    return data, *asyncio.run(both())
+
+
+@pytest.fixture
+async def tenants(
+    founded: tuple[Path, Tenant, Tenant], clock: Clock, tmp_path: Path
+) -> AsyncIterator[tuple[World, Tenant, Tenant]]:
+    data, own, other = founded
+    copied = shutil.copytree(data, tmp_path / "tenants")
+    async with running_world(copied, clock, signed_in=False) as world:
+        own = await own.logged_in(world)
+        yield replace(world, admin=own.callers[Role.ADMINISTRATOR]), own, other
 
 
 def spelt(method: str, path: str) -> str:
@@ -251,7 +274,7 @@ async def test_t6_each_cell_of_the_matrix(tenants: tuple[World, Tenant, Tenant],
         assert foreign[0] == (403 if cell == "-" else 404), (line, role, foreign)
     assert (await ask(world.anyone, line, own.objects))[0] == 401
     # A gateway's enrolled identity is no API user: it has no token at all.
-    stranger = world.anyone.as_(str(own.gateway.endpoint))
+    stranger = world.anyone.as_(own.objects["gateway"])
     assert (await ask(stranger, line, own.objects))[0] == 401
 
 
@@ -273,7 +296,8 @@ async def test_t6_an_auditor_changes_nothing_and_each_look_is_recorded(
 async def test_t6_ones_own_tokens_are_nobody_elses(
     tenants: tuple[World, Tenant, Tenant],
 ) -> None:
-    _, own, other = tenants
+    world, own, other = tenants
+    other = await other.logged_in(world)
     for caller in (own.callers[Role.RC_ADMINISTRATOR], other.callers[Role.ADMINISTRATOR]):
         answer = await caller("DELETE", f"/tokens/{own.objects['token']}")
         assert answer.status == 404

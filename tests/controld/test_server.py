@@ -117,7 +117,7 @@ async def test_a_client_that_never_finishes_its_request_is_dropped(
 ) -> None:
     monkeypatch.setattr("controld.api_server.REQUEST_S", 0.5)
     monkeypatch.setattr("controld.server.REQUEST_S", 0.5)
-    async with open_world(signed_in=None) as world:
+    async with open_world(signed_in=False) as world:
         port = world.server.endpoint.port
         trust = ssl.create_default_context(cafile=world.directory / "tls/ca.pem")
         reader, writer = await asyncio.open_connection("localhost", port, ssl=trust)

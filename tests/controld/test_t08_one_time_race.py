@@ -30,15 +30,14 @@ async def worlds(
     request: pytest.FixtureRequest,
     data: Path,
     open_world: Callable[..., Any],
-    one_time_password: str,
 ) -> AsyncIterator[list[World]]:
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres").new_database()
-        await use_postgres(server, data, one_time_password)
+        await use_postgres(server, data)
     async with AsyncExitStack() as stack:
         running = [await stack.enter_async_context(open_world())]
         if request.param == "postgresql":
-            running.append(await stack.enter_async_context(open_world(signed_in=True)))
+            running.append(await stack.enter_async_context(open_world()))
         yield running
 
 

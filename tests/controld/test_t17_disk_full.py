@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file syste
 
 
 @pytest.fixture
-def data(template: tuple[Path, str], tmp_path: Path) -> Iterator[Path]:
+def data(template: Path, tmp_path: Path) -> Iterator[Path]:
     """The data directory on a file system with room for little more than it."""
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -42,7 +42,7 @@ def data(template: tuple[Path, str], tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", f"size={SIZE_KB}k", "tmpfs", str(disk)], check=True
     )
     try:
-        yield shutil.copytree(template[0], disk / "data")
+        yield shutil.copytree(template, disk / "data")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

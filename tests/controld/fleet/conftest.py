@@ -28,9 +28,9 @@ PROMPT_S = 5
 
 
 @pytest.fixture
-async def database(postgres: Postgres, data: Path, one_time_password: str) -> PostgresServer:
+async def database(postgres: Postgres, data: Path) -> PostgresServer:
     server = postgres.new_database()
-    await use_postgres(server, data, one_time_password)
+    await use_postgres(server, data)
     return server
 
 
@@ -38,7 +38,7 @@ async def database(postgres: Postgres, data: Path, one_time_password: str) -> Po
 async def pair(database: PostgresServer, open_world: Callable[..., Any]) -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
         a = await stack.enter_async_context(open_world())
-        b = await stack.enter_async_context(open_world(signed_in=True))
+        b = await stack.enter_async_context(open_world())
         yield a, b
 
 

@@ -113,7 +113,7 @@ async def test_one_of_them_has_the_duties_of_which_there_is_one(
 ) -> None:
     async with open_world() as a:
         assert a.server.services.fleet.is_alone
-        async with open_world(signed_in=True) as b:
+        async with open_world() as b:
             fleets = [world.server.services.fleet for world in (a, b)]
             assert not await is_alone(b)
             assert [fleet.is_first for fleet in fleets] == [True, False]
@@ -130,7 +130,7 @@ async def test_who_leaves_hands_over_what_is_under_way(
     database: PostgresServer, open_world: Callable[..., Any]
 ) -> None:
     async with open_world() as b:
-        async with open_world(signed_in=True) as a:
+        async with open_world() as a:
             gateway = await a.gateway()
             user, technician = await b.admin.new_user("tina", "rc_user")
             client = await a.client(technician)  # so the offer is A's own
@@ -156,7 +156,7 @@ async def test_one_with_other_keys_is_refused(
     told = config.read_text(encoding="utf-8")
     config.write_text(told.replace('host = "localhost"', 'host = "127.0.0.1"'))
     with pytest.raises(ExceptionGroup) as refused:
-        async with open_world(signed_in=None):
+        async with open_world(signed_in=False):
             pass
     (said,) = refused.value.exceptions
     assert isinstance(said, StartError)

@@ -111,7 +111,7 @@ class TestLogins:
                     case _:
                         await world.admin.ok("POST", f"/users/{user}/disable")
                 await is_dead(tina, old)
-        async with open_world(signed_in=None) as world, visitor_of(world) as tina:
+        async with open_world(signed_in=False) as world, visitor_of(world) as tina:
             await tina.get("/users", Cookie=f"__Host-portal={old}")
             assert tina.at == LOGIN_PATH
 
