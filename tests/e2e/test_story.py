@@ -53,7 +53,8 @@ class TestSession:
     """One that runs all the time."""
 
     @pytest.fixture(scope="class")
-    def running(self, story: Story) -> Iterator[Story]:
+    @classmethod
+    def running(cls, story: Story) -> Iterator[Story]:
         with in_session(story) as running:
             yield running
 
