@@ -2,6 +2,7 @@
 
 Due to each is its part of QUIET_SHARE, where all that have been read lately have equal parts. So
 those who keep within it may go first: together they cannot take more than QUIET_SHARE of the time.
+All time here is time in which the loop works: what it does not need is nobody's.
 """
 
 from __future__ import annotations

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from contextlib import ExitStack
+from time import thread_time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from relayd.shares import BURST_S, LATELY_S
 from relayd.turn_loop import TURN_S, TurnLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from relayd.turn_loop import _Reader
 
 BUSY = 10
 MANY = 4000
@@ -129,3 +134,40 @@ def test_a_reader_is_removed_and_comes_back_whether_busy_or_not(
     loop.call_later(0.01, loop.stop)
     loop.run_forever()
     assert set(order) == {7}
+
+
+class CountingLoop(TurnLoop):
+    """By the clock that relayd has."""
+
+    moves = 0
+
+    def _move(self, reader: _Reader) -> None:
+        self.moves += 1
+        super()._move(reader)
+
+
+def test_busy_connections_stay_busy_while_other_programs_have_most_of_the_core(
+    wires: Wires,
+) -> None:
+    read_s = 0.9 * BURST_S
+    moves: list[int] = []
+
+    def read() -> None:
+        began = thread_time()
+        while thread_time() < began + read_s:
+            pass
+        loop.call_soon(others_turn.wait, 2 * read_s)
+        moves.append(loop.moves)
+        if len(moves) == int(3 * LATELY_S / read_s):
+            loop.stop()
+
+    others_turn = threading.Event()
+    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, CountingLoop)
+        for near, far in wires[:3]:
+            far.send(b"never taken")
+            loop.add_reader(near.fileno(), read)
+        loop.run_forever()
+    settled = moves[len(moves) // 2 :]
+    assert settled[-1] - settled[0] <= len(settled) // 10
