@@ -34,9 +34,11 @@ _MAX_TRACEBACK_LINES = 200
 def configure_logging(
     level: str = "info", *, stream: TextIO | None = None, pretty: bool | None = None
 ) -> None:
-    """Set up logging of the whole process; `pretty` None: pretty where the stream is a terminal."""
-    stream = stream if stream is not None else sys.stderr
-    pretty = stream.isatty() if pretty is None else pretty
+    """Set up logging of the whole process, to stderr unless a stream is given.
+
+    `pretty` None: pretty where the stream is a terminal.
+    """
+    pretty = (stream or sys.stderr).isatty() if pretty is None else pretty
     number = logging.getLevelNamesMapping()[level.upper()]
     _LINES.set(number, stream, pretty=pretty)
     handler = logging.StreamHandler(_Unfailing(stream))
@@ -54,9 +56,9 @@ class _Lines:
     """
 
     def __init__(self) -> None:
-        self.set(logging.NOTSET, sys.stderr, pretty=False)
+        self.set(logging.NOTSET, None, pretty=False)
 
-    def set(self, level: int, stream: TextIO, *, pretty: bool) -> None:
+    def set(self, level: int, stream: TextIO | None, *, pretty: bool) -> None:
         self.level = level
         self._stream = stream
         self._pretty = pretty
@@ -85,7 +87,7 @@ class _Lines:
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 _make_safe,
-                _pretty_renderer(self._stream) if self._pretty else _render_json,
+                _pretty_renderer(self._stream or sys.stderr) if self._pretty else _render_json,
             ]
         return self._processors
 
@@ -127,20 +129,21 @@ class Logger:
 class _Unfailing:
     """A stream that nobody may read any more: then a line is lost, and nothing else.
 
-    Whoever logs is about to do something that matters more, such as to close a plant.
+    Whoever logs is about to do something that matters more, such as to close a plant. None is
+    stderr, whatever that is when a line comes.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed at this end
-            self._stream.write(text)
+            (self._stream or sys.stderr).write(text)
         return len(text)
 
     def flush(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._stream.flush()
+            (self._stream or sys.stderr).flush()
 
 
 def get_logger(program: str, **fields: object) -> Logger:

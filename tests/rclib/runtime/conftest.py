@@ -35,6 +35,7 @@ def keep_logging() -> Iterator[None]:
     server = logging.getLogger("aiohttp.server")
     server_level = server.level
     yield
+    configure_logging("notset", pretty=False)
     logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     root.setLevel(level)
