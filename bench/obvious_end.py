@@ -21,6 +21,7 @@ from rclib.tunnel.enrolment import Identity
 from rclib.tunnel.relay_leg import RelayLegCore
 from rclib.tunnel.udp_pump import drops_of
 from rclib.wire import relay
+from rclib.wire.bursts import split
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -58,7 +59,7 @@ async def from_relay(
     async for message in socket:
         frame = relay.decode(message.data)
         if isinstance(frame, relay.Data):
-            for packet in relay.split(frame.segment, frame.packets):
+            for packet in split(frame.segment, frame.packets):
                 udp.sendto(bytes(packet))
         elif answer := core.received(frame):
             await socket.send_bytes(answer)

@@ -17,7 +17,8 @@ from rclib.runtime.clock import boottime
 from rclib.tunnel.send_queue import SendQueue, is_first_class
 from rclib.tunnel.tcp_options import tune
 from rclib.wire import relay
-from rclib.wire.relay import CloseReason, is_burst
+from rclib.wire.bursts import is_burst
+from rclib.wire.relay import CloseReason
 from relayd.reasons import DropReason
 from relayd.receive_rate import ReceiveRate
 from relayd.rfc6455 import binary_header, may_close

@@ -1,7 +1,7 @@
 """DATA messages built where the packets are received: no object and no copy per packet.
 
 Each packet is read behind the last one. It already stands where it belongs unless it starts the
-next burst; only then is it moved, to the front. The result is what `relay.bursts` makes of
+next burst; only then is it moved, to the front. The result is what `bursts.join` makes of
 the same packets.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rclib.wire.relay import DATA_HEADER_BYTES, MAX_SEGMENTS, data_header, is_handshake
+from rclib.wire.bursts import is_handshake
+from rclib.wire.relay import DATA_HEADER_BYTES, MAX_SEGMENTS, data_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable

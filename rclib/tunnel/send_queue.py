@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from rclib.wire.relay import DATA_HEADER_BYTES, FrameType, Readable, is_handshake
+from rclib.wire.bursts import is_handshake
+from rclib.wire.relay import DATA_HEADER_BYTES, FrameType, Readable
 
 FIRST_LANE_BYTES: Final = 16 * 1024
 

@@ -19,7 +19,8 @@ from rclib.runtime.clock import boottime
 from rclib.tunnel.burst_buffer import MAX_BURST_BYTES, MAX_PACKET_BYTES, BurstBuffer
 from rclib.tunnel.early_messages import EarlyMessages
 from rclib.tunnel.mmsg import HAS_SENDMMSG, Vector
-from rclib.wire.relay import DATA_HEADER_BYTES, data_header, split
+from rclib.wire.bursts import split
+from rclib.wire.relay import DATA_HEADER_BYTES, data_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Bursts built in place are the bursts that rclib.wire.relay makes of the same packets."""
+"""Bursts built in place are the bursts that rclib.wire.bursts makes of the same packets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rclib.tunnel.burst_buffer import MAX_BURST_BYTES, MAX_PACKET_BYTES, BurstBuffer
-from rclib.wire.relay import DATA_HEADER_BYTES, bursts, is_burst
+from rclib.wire.bursts import is_burst, join
+from rclib.wire.relay import DATA_HEADER_BYTES
 
 first_bytes = st.sampled_from([1, 2, 3, 4, 4, 4, 4, 0, 255])
 sizes = st.one_of(st.sampled_from([32, 1452, 1452, 1452]), st.integers(1, MAX_PACKET_BYTES))
@@ -35,7 +36,7 @@ def built(packets: list[bytes], max_bytes: int) -> list[bytes]:
 )
 def test_it_builds_what_the_protocol_describes(packets: list[bytes], max_bytes: int) -> None:
     messages = built(packets, max_bytes)
-    assert messages == list(bursts(packets, max_bytes))
+    assert messages == list(join(packets, max_bytes))
     assert all(is_burst(message) for message in messages)
 
 

@@ -14,6 +14,7 @@ from rclib.tunnel.burst_buffer import MAX_PACKET_BYTES
 from rclib.tunnel.mmsg import Vector
 from rclib.tunnel.udp_pump import DRAIN, UdpPump, Way
 from rclib.wire import relay
+from rclib.wire.bursts import split
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,7 +61,7 @@ class Bench:
         for burst in self.bursts:
             frame = relay.decode(burst)
             assert isinstance(frame, relay.Data)
-            packets += [bytes(packet) for packet in relay.split(frame.segment, frame.packets)]
+            packets += [bytes(packet) for packet in split(frame.segment, frame.packets)]
         return packets
 
 

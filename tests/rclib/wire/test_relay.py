@@ -1,4 +1,4 @@
-"""Relay frames: total decoding, one spelling per frame, bursts that keep packets and order."""
+"""Relay frames: total decoding, one spelling per frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from rclib.wire.relay import CloseReason, FrameType
 tokens = st.text(st.characters(codec="ascii"), min_size=1, max_size=4000)
 details = st.text(max_size=300)
 echoes = st.binary(min_size=8, max_size=8)
-packets = st.binary(min_size=1, max_size=1500)
 
 frames = st.one_of(
     st.builds(relay.Hello, st.integers(0, 255), tokens),
@@ -51,14 +50,6 @@ class TestDecode:
     @given(frames)
     def test_a_frame_survives_the_wire(self, frame: relay.Frame) -> None:
         assert relay.decode(relay.encode(frame)) == frame
-
-    @given(st.one_of(st.binary(max_size=400), messages()))
-    def test_a_relay_takes_for_a_burst_exactly_what_decodes_as_one(self, message: bytes) -> None:
-        try:
-            expected = isinstance(relay.decode(message), relay.Data)
-        except DecodeError:
-            expected = False
-        assert relay.is_burst(memoryview(message)) is expected
 
     @given(details)
     def test_a_detail_is_cut_between_characters(self, detail: str) -> None:
@@ -104,45 +95,3 @@ class TestDecode:
         with pytest.raises(DecodeError) as caught:
             relay.decode(message)
         assert str(caught.value) == said
-
-
-class TestBursts:
-    @given(st.lists(packets, max_size=150), st.integers(1503, 20_000))
-    def test_bursts_keep_every_packet_in_its_order(self, sent: list[bytes], max_bytes: int) -> None:
-        received = []
-        for message in relay.bursts(sent, max_bytes):
-            frame = relay.decode(message)
-            assert isinstance(frame, relay.Data)
-            received += [bytes(packet) for packet in relay.split(frame.segment, frame.packets)]
-        assert received == sent
-
-    @given(st.lists(packets, max_size=150), st.integers(1503, 20_000))
-    def test_a_burst_exceeds_neither_bytes_nor_segments(
-        self, sent: list[bytes], max_bytes: int
-    ) -> None:
-        for message in relay.bursts(sent, max_bytes):
-            assert len(message) <= max_bytes
-            frame = relay.decode(message)
-            assert isinstance(frame, relay.Data)
-            assert len(list(relay.split(frame.segment, frame.packets))) <= relay.MAX_SEGMENTS
-
-    @given(st.lists(packets, max_size=100))
-    def test_a_handshake_travels_alone(self, sent: list[bytes]) -> None:
-        for message in relay.bursts(sent, 16_384):
-            frame = relay.decode(message)
-            assert isinstance(frame, relay.Data)
-            inside = list(relay.split(frame.segment, frame.packets))
-            assert len(inside) == 1 or not any(relay.is_handshake(packet) for packet in inside)
-
-    def test_equal_packets_share_a_burst_that_a_shorter_one_ends(self) -> None:
-        sent = [b"\x04" + bytes(99)] * 3 + [b"\x04" + bytes(9), b"\x04" + bytes(9)]
-        assert [len(message) for message in relay.bursts(sent, 16_384)] == [313, 13]
-
-
-@pytest.mark.parametrize(("first", "expected"), [(0, False), (1, True), (3, True), (4, False)])
-def test_a_handshake_is_told_by_its_first_byte(first: int, *, expected: bool) -> None:
-    assert relay.is_handshake(bytes((first, 0, 0, 0))) is expected
-
-
-def test_nothing_is_no_handshake() -> None:
-    assert not relay.is_handshake(b"")
