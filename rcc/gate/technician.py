@@ -18,6 +18,7 @@ from rclib.tunnel.gate_addresses import (
     reach_of,
 )
 from rclib.tunnel.gate_errors import GateRefused
+from rclib.tunnel.gate_generation import Generation
 from rclib.tunnel.gate_nft import Table, check
 from rclib.tunnel.gate_sysctl import limit_ipv6
 from rclib.wire.gate import Flows, GateError
@@ -45,6 +46,7 @@ class TechnicianEnd:
         self._netlink = netlink
         self._own_networks = tuple(LocalRoute(CONFIGURED, network) for network in own_networks)
         self._table = Table(protection.TABLE)
+        self._generation = Generation()
         # Which addresses of devices lead into the tunnel, by session.
         self._routed: dict[SessionId, tuple[IPAddress, ...]] = {}
 
@@ -75,6 +77,7 @@ class TechnicianEnd:
         return tuple(reach_of(device, routed) for device in plan.devices)
 
     def install(self) -> None:
+        self._generation = Generation()
         self._table.install(protection.table())
 
     def permit(self, plan: TunnelPlan) -> None:
@@ -100,6 +103,8 @@ class TechnicianEnd:
     def inspect(self, plans: Iterable[TunnelPlan], /) -> str | None:
         for plan in plans:
             self._give_way(plan)
+        if not self._generation.wants_a_look():
+            return None
         return self._table.difference(self._table.read(), {})
 
     def guard(self) -> str | None:

@@ -14,6 +14,7 @@ from rcd.gate.policy import check_targets
 from rclib.runtime.clock import boottime
 from rclib.tunnel.gate_addresses import check_link_addresses
 from rclib.tunnel.gate_errors import GateRefused, system_fault
+from rclib.tunnel.gate_generation import Generation
 from rclib.tunnel.gate_nft import AbsentError, Table, apply, check, list_rules
 from rclib.tunnel.gate_sysctl import limit_ipv6
 from rclib.wire.gate import LIFETIME_S, GateError
@@ -53,6 +54,7 @@ class GatewayEnd:
         self._flows = FlowBook()
         # Set while sessions are open.
         self._foreign: frozenset[foreign.ForeignRule] = frozenset()
+        self._generation = Generation()
         self._reached: set[str] = set()
         self._lent: set[tuple[int, str]] = set()
 
@@ -76,6 +78,7 @@ class GatewayEnd:
 
     def install(self) -> None:
         self._foreign = foreign.deciding(list_rules(), TABLE)
+        self._generation = Generation()
         self._table.install(self._rules())
 
     def permit(self, plan: TunnelPlan) -> None:
@@ -147,9 +150,14 @@ class GatewayEnd:
                 exact=confinement.LASTING_SETS,
                 filled_by_rules=confinement.REFUSED_SETS,
             )
-            or foreign.appeared(self._foreign, foreign.deciding(list_rules(), TABLE))
+            or self._foreign_rule()
             or self.forwards_beside(tunnels)
         )
+
+    def _foreign_rule(self) -> str | None:
+        if not self._generation.wants_a_look():
+            return None
+        return foreign.appeared(self._foreign, foreign.deciding(list_rules(), TABLE))
 
     def guard(self) -> str | None:
         """Switch off what would make a router of this machine, and say what it was."""

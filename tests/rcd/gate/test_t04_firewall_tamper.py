@@ -6,6 +6,7 @@ tests/e2e/test_t04_firewall_tamper.py.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.netns, pytest.mark.both_kernels]
 
 TAMPERED_S = 2.0
+QUIET_S = 3.5
+"""After which the gates list only what changes."""
 
 OWN_RULES = [
     "flush ruleset",
@@ -91,6 +94,33 @@ async def test_a_foreign_rule_that_decides_closes_everything_and_opens_nothing(
         ready.technician.run(["ping", "-c1", "-W0.2", ready.unreleased])
         await assert_tampered_and_closed(ready, pair, began)
     assert stray.packets == 0
+
+
+@pytest.mark.slow
+async def test_a_foreign_rule_is_seen_long_after_the_rules_were_looked_at_last(
+    ready: Gates,
+) -> None:
+    async with ready.controlled() as pair:
+        await pair.open([ready.modbus])
+        await pair.assert_silent(QUIET_S)
+        began = time.monotonic()
+        rules = FOREIGN_RULES["accept after ours"]
+        ready.gateway.run(["nft", "-f", "-"], stdin=f"table inet x {{\n{rules}\n}}", check=True)
+        await assert_tampered_and_closed(ready, pair, began)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["flush chain inet rcc_gate from_tunnel", "flush ruleset"])
+async def test_a_change_of_the_technicians_rules_closes_its_tunnels(
+    ready: Gates, change: str
+) -> None:
+    async with ready.controlled() as pair:
+        await pair.open([ready.modbus])
+        await pair.assert_silent(QUIET_S)
+        ready.technician.run(["nft", change], check=True)
+        async with asyncio.timeout((TAMPERED_S + 1.0) * SLOWNESS):
+            assert isinstance(await anext(pair.technician.events()), Tampered)
+        assert ready.interfaces(ready.technician) == ["lo", *ready.technician.interfaces]
 
 
 async def test_rules_that_decide_nothing_about_tunnels_are_left_alone(ready: Gates) -> None:
