@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.controld.conftest import Api, Rig, World
+    from tests.controld.callers import Api
+    from tests.controld.world import Rig, World
 
 
 async def test_nothing_is_served_beside_the_routes_and_the_link(world: World) -> None:
@@ -165,6 +166,6 @@ async def test_a_store_that_is_full_answers_503_and_starts_nothing(rig: Rig) -> 
 
 
 def _hash(password: str) -> str:
-    from tests.controld.conftest import CHEAP  # noqa: PLC0415
+    from tests.controld.world import CHEAP  # noqa: PLC0415
 
     return CHEAP.hash_now(password)

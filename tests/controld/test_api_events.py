@@ -12,7 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.controld.conftest import Api, Rig, World
+    from tests.controld.callers import Api
+    from tests.controld.world import Rig, World
 
 
 class Reader:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import World
+    from tests.controld.world import World
 
 
 class TestLogin:
@@ -135,6 +135,6 @@ class TestEnrolment:
 
 
 def _end(world: World) -> Any:  # noqa: ANN401
-    from tests.controld.conftest import End  # noqa: PLC0415
+    from tests.controld.callers import End  # noqa: PLC0415
 
     return End(world.anyone)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Answer, Api, World
+    from tests.controld.callers import Answer, Api
+    from tests.controld.world import World
 
 PATH = "/organisations"
 

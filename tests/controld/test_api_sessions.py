@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Rig, World
+    from tests.controld.world import Rig, World
 
 
 class TestSessions:

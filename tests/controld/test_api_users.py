@@ -11,7 +11,7 @@ from controld import store_subjects, store_users
 from rclib.wire.control import SessionEnd
 from rclib.wire.link import LinkRefusal
 from rclib.wire.session import EndReason
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 from tests.controld.provider import add_provider
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from controld.store import Tx
-    from tests.controld.conftest import Answer, Api, Rig, World
+    from tests.controld.callers import Answer, Api
+    from tests.controld.world import Rig, World
 
 
 async def give_role(caller: Api, user: str, role: str, tag: str | None = None) -> Answer:

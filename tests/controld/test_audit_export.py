@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.controld.conftest import Rig
+    from tests.controld.world import Rig
 
 NASTY = "a\r\nb\x1b[2J\x00\u202ec\u2028d\"e'f]g\\h,i;=j\x85\ufeff"
 BREAKS = re.compile(

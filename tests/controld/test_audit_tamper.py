@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from controld.store import Tx
     from rclib.wire.control import AuditHead
-    from tests.controld.conftest import World
+    from tests.controld.world import World
 
 ROWS = 20
 KEY = Ed25519PrivateKey.generate()

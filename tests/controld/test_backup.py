@@ -63,7 +63,7 @@ class TestBackup:
             assert sorted(names) == ["before", "x"]
             assert "backup_restored" not in await world.actions()  # nobody's organisation
             assert (await world.anyone.as_(old)("GET", "/users")).status == 401
-            from tests.controld.conftest import End  # noqa: PLC0415
+            from tests.controld.callers import End  # noqa: PLC0415
 
             request = End(world.anyone).request(code)
             assert (await world.anyone("POST", "/enrol", request)).status == 403

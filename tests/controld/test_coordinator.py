@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Any
 
-    from tests.controld.conftest import Rig, World
+    from tests.controld.world import Rig, World
 
 
 async def test_a_session_goes_from_prepared_to_active_to_ended(rig: Rig) -> None:

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import World
+    from tests.controld.world import World
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "", "https://localhost"])

@@ -14,7 +14,7 @@ from rclib.wire.link import Ack, LinkRefusal, LinkWelcome
 from rclib.wire.session import EndReason, PathKind
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import World
+    from tests.controld.world import World
 
 
 def events(*numbers: int) -> AuditBatch:

@@ -10,12 +10,13 @@ import pyotp
 import pytest
 
 from controld.server import ROUTES
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.controld.conftest import Answer, Api, World
+    from tests.controld.callers import Answer, Api
+    from tests.controld.world import World
 
 RIGHT = {"name": "admin", "password": ADMIN_PASSWORD}
 WRONG = RIGHT | {"password": "wrong"}

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Rig
+    from tests.controld.world import Rig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

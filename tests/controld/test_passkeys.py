@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from controld import passkeys
 from tests.controld.authenticator import PRESENT, Authenticator, spell
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Answer, World
+    from tests.controld.callers import Answer
+    from tests.controld.world import World
 
 
 @pytest.fixture

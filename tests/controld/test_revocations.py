@@ -22,15 +22,16 @@ from rclib.wire.relay import CloseReason
 from rclib.wire.session import EndReason, PathKind
 from relayd.config import RelaydConfig
 from relayd.server import RelayServer
-from tests.controld.conftest import RELAY
 from tests.controld.test_session_releases import change_plan
+from tests.controld.world import RELAY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from rclib.wire.control import RelayLeg
-    from tests.controld.conftest import End, Rig, World
+    from tests.controld.callers import End
+    from tests.controld.world import Rig, World
 
 PROMPT_S = 5
 PATIENCE_S = 15

@@ -20,13 +20,15 @@ from controld.roles import Role
 from controld.server import LINK_PATH, PAGES, ROUTES
 from controld.store_offline import write_offline
 from controld.store_url import SqliteFile
-from tests.controld.conftest import ADMIN_PASSWORD, CHEAP, Clock, End, running_world
+from tests.controld.callers import ADMIN_PASSWORD, End
+from tests.controld.world import CHEAP, Clock, running_world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.controld.conftest import Api, World
+    from tests.controld.callers import Api
+    from tests.controld.world import World
 
 MISSING = {
     "gateway": "gwy_" + "a" * 16,

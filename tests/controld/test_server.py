@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rclib.wire.control import Body
     from rclib.wire.link import LinkWelcome
-    from tests.controld.conftest import World
+    from tests.controld.world import World
 
 
 HALF_A_POST = (

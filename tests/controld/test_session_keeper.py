@@ -14,7 +14,7 @@ from rclib.wire.control import (
 from rclib.wire.session import EndReason, PathKind, RefusalReason
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Rig
+    from tests.controld.world import Rig
 
 
 async def test_a_gateway_that_does_not_answer_is_given_up(rig: Rig) -> None:

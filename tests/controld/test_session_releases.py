@@ -21,7 +21,8 @@ from rclib.wire.ids import Signature
 from rclib.wire.session import EndReason, PathKind, RefusalReason
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Answer, Api, Rig, World
+    from tests.controld.callers import Answer, Api
+    from tests.controld.world import Rig, World
 
 POLICY: dict[str, Any] = {
     "release": "open",

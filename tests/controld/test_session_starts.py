@@ -11,7 +11,7 @@ from rclib.wire.ids import RelayId, Signature
 from rclib.wire.session import EndReason, RefusalReason
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Rig
+    from tests.controld.world import Rig
 
 
 async def test_each_end_gets_the_others_key_with_its_proof(rig: Rig) -> None:

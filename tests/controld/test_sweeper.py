@@ -10,7 +10,7 @@ from controld.store import StoreUnavailableError
 if TYPE_CHECKING:
     import pytest
 
-    from tests.controld.conftest import World
+    from tests.controld.world import World
 
 
 async def test_a_store_that_is_away_hinders_the_sweep_until_it_is_back(

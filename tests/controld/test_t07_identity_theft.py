@@ -26,12 +26,12 @@ from rclib.wire.control import (
 from rclib.wire.identity import enrol_statement, sign
 from rclib.wire.link import LinkRefusal
 from rclib.wire.session import EndReason, PathKind, RefusalReason
-from tests.controld.conftest import BAD_SIGNATURE, End
+from tests.controld.callers import BAD_SIGNATURE, End
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.controld.conftest import Rig, World
+    from tests.controld.world import Rig, World
 
 
 @pytest.fixture

@@ -13,14 +13,16 @@ import pyotp
 import pytest
 
 from rclib.wire.control import SessionOffer
-from tests.controld.conftest import ADMIN_PASSWORD, Api, End, use_postgres
+from tests.controld.callers import ADMIN_PASSWORD, Api, End
+from tests.controld.world import use_postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from controld.store_url import PostgresServer
-    from tests.controld.conftest import Answer, Rig, World
+    from tests.controld.callers import Answer
+    from tests.controld.world import Rig, World
 
 AT_ONCE = 50
 

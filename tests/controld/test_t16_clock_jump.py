@@ -16,7 +16,7 @@ from controld.store_offline import write_offline
 from controld.store_url import SqliteFile
 from testbed.api_client import ApiClient, ApiError
 from testbed.wall_clock import BOOT_WITHOUT_BATTERY, DAY_S, HOUR_S, WallClock, why_not
-from tests.controld.conftest import CHEAP
+from tests.controld.world import CHEAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from tests.controld.conftest import Rig, World
+    from tests.controld.world import Rig, World
 
 SIZE_KB = 2048
 

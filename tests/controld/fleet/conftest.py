@@ -11,7 +11,7 @@ import pytest
 from rclib.wire.control import SessionProgress
 from rclib.wire.link import LinkRefusal, LinkRefused
 from rclib.wire.session import PathKind
-from tests.controld.conftest import Rig, use_postgres
+from tests.controld.world import Rig, use_postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from controld.store_url import PostgresServer
     from testbed.postgres import Postgres
-    from tests.controld.conftest import End, World
+    from tests.controld.callers import End
+    from tests.controld.world import World
 
     Pair = tuple[World, World]
 

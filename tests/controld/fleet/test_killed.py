@@ -24,15 +24,16 @@ from rclib.wire.control import (
 )
 from rclib.wire.link import Ack
 from rclib.wire.session import PathKind
-from tests.controld.conftest import Api, Rig
+from tests.controld.callers import Api
 from tests.controld.fleet.conftest import seen
+from tests.controld.world import Rig
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from controld.store_url import PostgresServer
-    from tests.controld.conftest import World
+    from tests.controld.world import World
 
 
 @asynccontextmanager

@@ -24,8 +24,8 @@ from rclib.runtime.config import load_config
 from rclib.runtime.errors import StartError
 from rclib.runtime.service import open_context
 from rclib.wire.link import LinkRefusal
-from tests.controld.conftest import Rig
 from tests.controld.fleet.conftest import PROMPT_S, at, eventually, seen
+from tests.controld.world import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from controld.store import Tx
     from controld.store_url import PostgresServer
-    from tests.controld.conftest import World
+    from tests.controld.world import World
 
     Pair = tuple[World, World]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from controld.store_url import PostgresServer
-    from tests.controld.conftest import Rig, World
+    from tests.controld.world import Rig, World
 
     Pair = tuple[World, World]
 

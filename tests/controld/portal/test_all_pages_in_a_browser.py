@@ -11,12 +11,12 @@ from playwright.async_api import expect
 from controld import store_subjects
 from rclib.wire.ids import UserId
 from tests.browser import PHONE, open_tab, why_no_browser
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 from tests.controld.portal.test_portal_in_a_browser import check, login
 from tests.controld.test_session_releases import set_policy
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Rig, World
+    from tests.controld.world import Rig, World
 
 pytestmark = [
     pytest.mark.skipif(why_no_browser() is not None, reason=str(why_no_browser())),

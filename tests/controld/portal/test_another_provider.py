@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 from tests.controld.provider import add_provider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.controld.conftest import World
     from tests.controld.portal.conftest import Visitor
+    from tests.controld.world import World
 
 SERVE = """
 import sys

@@ -11,13 +11,13 @@ import pytest
 from controld.api import Open
 from controld.portal.frame import LOGIN_PATH
 from controld.server import PAGES
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.controld.conftest import World
     from tests.controld.portal.conftest import Visitor
+    from tests.controld.world import World
 
 GUARDED = [page for page in PAGES if page.needs is not Open.ANYONE]
 FORMS = [page for page in PAGES if page.method == "POST"]

@@ -16,7 +16,7 @@ from tests.controld.portal.test_portal_in_a_browser import check, login
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
-    from tests.controld.conftest import Rig, World
+    from tests.controld.world import Rig, World
 
 pytestmark = [
     pytest.mark.skipif(why_no_browser() is not None, reason=str(why_no_browser())),

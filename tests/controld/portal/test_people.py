@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import World
     from tests.controld.portal.conftest import Visitor
+    from tests.controld.world import World
 
 
 def revision_on(text: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from tests.controld.test_session_releases import set_policy
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Rig
     from tests.controld.portal.conftest import Visitor
+    from tests.controld.world import Rig
 
 TAG = re.compile(r"<(?:input|option|select)\b[^>]*>")
 

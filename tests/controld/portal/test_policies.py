@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rclib.wire.link import LinkWelcome
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 from tests.controld.test_session_releases import set_policy
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Rig, World
     from tests.controld.portal.conftest import Visitor
+    from tests.controld.world import Rig, World
 
 FORM = {
     "release": "four_eyes",

@@ -9,12 +9,12 @@ import pytest
 
 from controld.api import Open
 from controld.server import PAGES
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 from tests.controld.test_session_releases import set_policy
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Rig, World
     from tests.controld.portal.conftest import Visitor
+    from tests.controld.world import Rig, World
 
 
 class TestWayIn:

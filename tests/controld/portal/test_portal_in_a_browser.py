@@ -9,10 +9,10 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser import DESK, PHONE, Tab, open_tab, why_no_browser
-from tests.controld.conftest import ADMIN_PASSWORD, End
+from tests.controld.callers import ADMIN_PASSWORD, End
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Rig, World
+    from tests.controld.world import Rig, World
 
 pytestmark = [
     pytest.mark.skipif(why_no_browser() is not None, reason=str(why_no_browser())),

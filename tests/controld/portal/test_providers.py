@@ -12,12 +12,12 @@ import pytest
 from controld import store_subjects
 from controld.api import Open
 from controld.server import PAGES, ROUTES
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 from tests.controld.provider import Provider, new_key, running_provider
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import World
     from tests.controld.portal.conftest import Visitor
+    from tests.controld.world import World
 
 LOGIN = "/login/with/corp"
 NOT_CONFIRMED = "did not confirm who you are"

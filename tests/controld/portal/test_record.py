@@ -17,15 +17,15 @@ from controld.records import Entry
 from controld.schema.record import audit
 from rclib.wire.audit import AuditAction, AuditEvent
 from rclib.wire.control import AuditBatch
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 
 if TYPE_CHECKING:
     import pytest
 
     from controld.store import Tx
     from rclib.wire.ids import OrganisationId
-    from tests.controld.conftest import Rig, World
     from tests.controld.portal.conftest import Visitor
+    from tests.controld.world import Rig, World
 
 TRAFFIC = {
     "device": "PLC <7>",

@@ -11,11 +11,11 @@ import pyotp
 import pytest
 
 from tests.controld.authenticator import Authenticator
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import World
     from tests.controld.portal.conftest import Visitor
+    from tests.controld.world import World
 
 SURE = ("password", ADMIN_PASSWORD)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.controld.conftest import ADMIN_PASSWORD
+from tests.controld.callers import ADMIN_PASSWORD
 
 if TYPE_CHECKING:
-    from tests.controld.conftest import Rig, World
     from tests.controld.portal.conftest import Visitor
+    from tests.controld.world import Rig, World
 
 WANTED = [("name", "reporting"), ("scope", "see_sessions"), ("scope", "read_audit"), ("days", "30")]
 
