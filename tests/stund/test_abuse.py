@@ -259,13 +259,14 @@ def test_a_flood_from_one_address_gets_its_rate_and_harms_no_other(start_stund: 
         seen = flood(stund.port)
         assert seen.flooded > FLOOD_S * 1000
         assert seen.flood_answers <= 30 + 10 * (seen.seconds + 2)
-        assert len(seen.latencies_s) >= 0.99 * seen.asked
         assert stund.resident_kb() - resident_kb <= 5 * 1024
         if seen.in_time >= 0.99 * seen.asked:
             break
         # This machine may have been busy with something else: then once more.
     else:
-        raise AssertionError(f"{seen.in_time} of {seen.asked} answers within {LATE_S} s")
+        raise AssertionError(
+            f"{seen.in_time} of {seen.asked} answers in {LATE_S} s, {len(seen.latencies_s)} ever"
+        )
     print(  # noqa: T201 - `pytest -rP` shows the figures
         f"{seen.flooded} from one address, {seen.flood_answers} answered in {seen.seconds:.1f} s; "
         f"{seen.in_time} of {seen.asked} honest requests answered within {LATE_S * 1000:.0f} ms, "
