@@ -4,7 +4,7 @@ epoll tells of all that can be read at once, and puts what is new behind what wa
 busy legs the packet of a quiet one waits until those that were told of are read, and then until
 they are read once more. Here whoever has used up its share of the loop's time is told of by a
 second epoll, one at a time; after TURN_S of that everybody else has a look in. So a quiet leg's
-packet waits for one such turn, however many legs are busy (as the new flows of fq_codel do,
+packet waits for that and one read, however many legs are busy (as the new flows of fq_codel do,
 RFC 8290, section 4.2).
 
 Time is the CPU time of the loop's thread. By any other clock, legs pay their debts while other
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from _typeshed import FileDescriptorLike
 
-TURN_S: Final = 50e-6
-"""What busy connections get before quiet ones are looked at again; at least one read."""
+TURN_S: Final = 100e-6
+"""What busy connections get before quiet ones are looked at again; at least one read. A full read
+takes longer; with many connections a read brings less, and several share the loop's own cost."""
 
 
 class _Reader:
