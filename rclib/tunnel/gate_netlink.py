@@ -72,23 +72,21 @@ class Netlink:
 
     def addresses(self) -> tuple[LocalAddress, ...]:
         with _told("listing the addresses"), IPRoute() as ip:
-            names = _names(ip)
             return tuple(
                 LocalAddress(
-                    names[each["index"]],
+                    name,
                     ipaddress.ip_interface(
                         # Of a point-to-point address IFA_ADDRESS is the other end.
                         (each.get("IFA_LOCAL") or each.get("IFA_ADDRESS"), each["prefixlen"])
                     ),
                 )
                 for each in ip.get_addr()
-                if each["index"] in names
+                if (name := _name(each["index"])) is not None
             )
 
     def routes(self) -> tuple[LocalRoute, ...]:
         """Return where packets leave to, without default routes and what is this machine itself."""
         with _told("listing the routes"), IPRoute() as ip:
-            names = _names(ip)
             routes = [
                 (each.get("RTA_OIF"), each.get("RTA_DST"), each["dst_len"])
                 for family in _FAMILIES.values()
@@ -96,9 +94,9 @@ class Netlink:
                 if each["type"] == _UNICAST
             ]
         return tuple(
-            LocalRoute(names[index], ipaddress.ip_network((destination, length)))
+            LocalRoute(name, ipaddress.ip_network((destination, length)))
             for index, destination, length in routes
-            if index in names and destination is not None and length > 0
+            if destination is not None and length > 0 and (name := _name(index)) is not None
         )
 
     def interface_towards(self, address: IPAddress) -> str | None:
@@ -110,7 +108,7 @@ class Netlink:
                 if exc.code in _NO_ROUTE:
                     return None
                 raise
-            return _names(ip).get(route.get("RTA_OIF")) if route["type"] == _UNICAST else None
+            return _name(route.get("RTA_OIF")) if route["type"] == _UNICAST else None
 
     # Interfaces.
 
@@ -290,8 +288,14 @@ class _told:  # noqa: N801 -- reads as a word at its uses
             raise GateRefused(GateError.SYSTEM, f"{self._what}: {reason}") from exc
 
 
-def _names(ip: IPRoute) -> dict[int, str]:
-    return {link["index"]: link.get("ifname") for link in ip.get_links()}
+def _name(index: int | None) -> str | None:
+    """Return an interface's name; None: there is none, or no longer. A list of all takes longer."""
+    try:
+        return None if index is None else socket.if_indextoname(index)
+    except OSError as exc:
+        if exc.errno == errno.ENXIO:
+            return None
+        raise
 
 
 def _index(ip: IPRoute, interface: str) -> int:

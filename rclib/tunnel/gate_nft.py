@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S: Final = 5.0
 _ABSENT: Final = "No such file or directory"
+_PRESENT: Final = "File exists"
 _FORBIDDEN: Final = "Operation not permitted"
 # What changes by itself or names no rule.
 _VOLATILE: Final = frozenset({"handle", "packets", "bytes", "elem"})
@@ -30,6 +31,10 @@ JsonObject: TypeAlias = dict[str, Any]
 
 class AbsentError(GateRefused):
     """The transaction names a table or an element that is not there; nothing was changed."""
+
+
+class PresentError(GateRefused):
+    """The transaction creates what is there already; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,11 @@ class Table:
 
     def install(self, text: str) -> None:
         """Replace the table by the one `text` describes, in one transaction."""
-        apply(self._removal() + text)
+        try:
+            # Usually there is none, and a removal would take the kernel longer than all the rest.
+            apply(f"create table inet {self.name}\n{text}")
+        except PresentError:
+            apply(self._removal() + text)
         state = self.read()
         self._loaded = state.structure if state is not None else None
 
@@ -119,7 +128,8 @@ class Table:
 def apply(transaction: str) -> None:
     """Carry out all of a transaction or nothing of it.
 
-    Raises AbsentError, or GateRefused where nft or the privilege is missing or the kernel refuses.
+    Raises AbsentError, PresentError, or GateRefused where nft or the privilege is missing or the
+    kernel refuses.
     """
     _run(["nft", "--file", "-"], transaction)
 
@@ -214,4 +224,6 @@ def _run(command: list[str], text: str = "") -> str:
     reason = " ".join(done.stderr.split())
     if _ABSENT in done.stderr:
         raise AbsentError(GateError.SYSTEM, f"nft: {reason}")
+    if _PRESENT in done.stderr:
+        raise PresentError(GateError.SYSTEM, f"nft: {reason}")
     raise GateRefused(GateError.SYSTEM, f"nft refuses the rules: {reason}")
