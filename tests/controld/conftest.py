@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,10 @@ from controld.store_url import SqliteFile
 from rclib.runtime.clock import wall_ms
 from rclib.runtime.net import parse_endpoint
 from testbed.postgres import find_postgres, running_postgres
-from tests.controld.world import RELAY, Clock, Rig, World, give_password, running_world
+from tests.controld.world import RELAY, Clock, Rig, World, give_password, prepare_rig, running_world
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -43,8 +44,23 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session")
+def prepared(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Rig:
+    """A rig on a data directory of its own, where nobody is online; a test takes a copy."""
+    data = shutil.copytree(template, tmp_path_factory.mktemp("rig") / "data")
+
+    async def prepare() -> Rig:
+        async with running_world(data, Clock()) as world:
+            return await prepare_rig(world)
+
+    return asyncio.run(prepare())
+
+
 @pytest.fixture
-def data(template: Path, tmp_path: Path) -> Path:
+def data(request: pytest.FixtureRequest, template: Path, tmp_path: Path) -> Path:
+    """Knows what a rig is made of already, where the test has one."""
+    if "rig" in request.fixturenames:
+        template = request.getfixturevalue("prepared").world.directory
     return shutil.copytree(template, tmp_path / "data")
 
 
@@ -75,22 +91,7 @@ async def world(open_world: Callable[..., Any]) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def make_rig() -> Callable[[World], Awaitable[Rig]]:
-    async def make(world: World) -> Rig:
-        gateway = await world.gateway()
-        user, technician = await world.admin.new_user("tina", "rc_user")
-        client = await world.client(technician)
-        session = await world.session(gateway, user)
-        await world.online(gateway)
-        await client.link()
-        return Rig(world, gateway, client, technician, session)
-
-    return make
-
-
-@pytest.fixture
-async def rig(world: World, make_rig: Callable[[World], Awaitable[Rig]]) -> AsyncIterator[Rig]:
-    made = await make_rig(world)
-    yield made
-    await made.gateway.hang_up()
-    await made.client.hang_up()
+async def rig(world: World, prepared: Rig) -> AsyncIterator[Rig]:
+    moved = await prepared.moved_to(world)
+    yield await moved.go_online()
+    await moved.hang_up()

@@ -15,12 +15,13 @@ from rclib.wire.control import (
     SessionRefusal,
 )
 from rclib.wire.session import EndReason, PathKind, RefusalReason
+from tests.controld.world import make_rig
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from typing import Any
 
-    from tests.controld.world import Rig, World
+    from tests.controld.world import Rig
 
 
 async def test_a_session_goes_from_prepared_to_active_to_ended(rig: Rig) -> None:
@@ -89,7 +90,6 @@ async def test_a_late_word_about_an_ended_session_is_answered_with_its_end(rig: 
 @pytest.mark.parametrize(("progressed", "state"), [(True, "active"), (False, "ended")])
 async def test_a_restart_keeps_active_sessions_and_ends_half_started_ones(
     open_world: Callable[..., Any],
-    make_rig: Callable[[World], Awaitable[Rig]],
     progressed: bool,
     state: str,
 ) -> None:

@@ -23,10 +23,10 @@ from rclib.wire.session import EndReason, PathKind
 from relayd.config import RelaydConfig
 from relayd.server import RelayServer
 from tests.controld.test_session_releases import change_plan
-from tests.controld.world import RELAY
+from tests.controld.world import RELAY, make_rig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from rclib.wire.control import RelayLeg
@@ -161,7 +161,6 @@ async def test_a_relay_that_has_restarted_is_told_again(site: Site, rig: Rig) ->
 async def test_a_controld_that_has_restarted_still_knows(
     site: Site,
     open_world: Callable[..., Any],
-    make_rig: Callable[[World], Awaitable[Rig]],
 ) -> None:
     async with open_world() as world:
         rig = await make_rig(world)

@@ -21,9 +21,10 @@ from rclib.wire.audit import AuditAction, AuditEvent
 from rclib.wire.control import AuditBatch, AuditHead, LeaseRenewal, SessionProgress
 from rclib.wire.link import LinkRefused, Message
 from rclib.wire.session import PathKind
+from tests.controld.world import make_rig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from tests.controld.world import Rig, World
@@ -48,14 +49,10 @@ def data(template: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-async def rig(
-    open_world: Callable[..., Any], make_rig: Callable[[World], Awaitable[Rig]]
-) -> AsyncIterator[Rig]:
-    async with open_world() as world:
-        made = await make_rig(world)
-        yield made
-        await made.gateway.hang_up()
-        await made.client.hang_up()
+async def rig(world: World) -> AsyncIterator[Rig]:
+    made = await make_rig(world)
+    yield made
+    await made.hang_up()
 
 
 def fill(directory: Path) -> Path:
@@ -124,14 +121,13 @@ async def test_t17_what_is_not_stored_is_not_acknowledged_and_comes_again(rig: R
 
 
 async def test_t17_the_database_is_whole_afterwards(
-    open_world: Callable[..., Any], make_rig: Callable[[World], Awaitable[Rig]], data: Path
+    open_world: Callable[..., Any], data: Path
 ) -> None:
     async with open_world() as world:
         rig = await make_rig(world)
         ballast = fill(data)
         assert await refusal(rig, rig.session) == 503
-        await rig.gateway.hang_up()
-        await rig.client.hang_up()
+        await rig.hang_up()
     ballast.unlink()
     file = SqliteFile(data / "controld.db")
     verdict = read_offline(file, lambda tx: verify_chain(store_audit.each_row(tx, Wanted())))

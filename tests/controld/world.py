@@ -121,6 +121,21 @@ class Rig:
     technician: Api
     session: SessionId
 
+    async def moved_to(self, world: World) -> Rig:
+        """The same, on a copy of its data that is served by another world; nobody is online."""
+        ends = (End(world.anyone, end.key, end.endpoint) for end in (self.gateway, self.client))
+        technician = await world.anyone.login("tina", ADMIN_PASSWORD)
+        return Rig(world, *ends, technician, self.session)
+
+    async def go_online(self) -> Rig:
+        await self.world.online(self.gateway)
+        await self.client.link()
+        return self
+
+    async def hang_up(self) -> None:
+        await self.gateway.hang_up()
+        await self.client.hang_up()
+
     async def ticket(self) -> str:
         started = await self.technician.ok("POST", f"/sessions/{self.session}/start")
         link = urlsplit(str(started["link"]))
@@ -154,6 +169,18 @@ class Rig:
         offer = await self.gateway.expect(SessionOffer)
         await self.gateway.put_body(self.answer(offer))
         return offer, await self.client.expect(SessionGrant)
+
+
+async def prepare_rig(world: World) -> Rig:
+    """All a rig needs; nobody is online yet."""
+    gateway = await world.gateway()
+    user, technician = await world.admin.new_user("tina", "rc_user")
+    client = await world.client(technician)
+    return Rig(world, gateway, client, technician, await world.session(gateway, user))
+
+
+async def make_rig(world: World) -> Rig:
+    return await (await prepare_rig(world)).go_online()
 
 
 @asynccontextmanager
