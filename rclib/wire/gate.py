@@ -45,7 +45,7 @@ def allow(target: Target) -> Allow:
 
 
 class Prepare(Struct, frozen=True, tag="prepare"):
-    """Make a fresh WireGuard key for a session; nothing in the network changes."""
+    """Make a fresh WireGuard key for a session, and an interface that is down and knows nobody."""
 
     session: SessionId
 
