@@ -21,7 +21,8 @@ from testbed.errors import BedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_START_S: Final = 60
+_START_S: Final = 100
+"""After a crash it first has each file written, which a busy disk takes its time for."""
 
 
 class Postgres:
@@ -54,7 +55,7 @@ class Postgres:
         log = str(self.directory / "log")
         options = f"-k {self.directory} -c listen_addresses='' -c shared_buffers=16MB"
         data = str(self.directory / "data")
-        self.run("pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start")
+        self.run("pg_ctl", "-D", data, "-l", log, "-o", options, "-t", str(_START_S), "-w", "start")
 
     def run(self, program: str, *arguments: str) -> None:
         command = [*self._as_user, str(self._binaries / program), *arguments]
