@@ -9,7 +9,7 @@ RFC 8290, section 4.2).
 
 Time is the CPU time of the loop's thread. By any other clock, legs pay their debts while other
 programs have the core: with a quarter of it, each turn of a busy leg was also its change from one
-epoll to the other and back, for a tenth of the throughput.
+epoll to the other and back.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from rclib.wire.ids import IdentityKey, RelayId, SessionId
 from relayd.config import RelaydConfig
 from relayd.server import RelayServer
 from relayd.turn_loop import TurnLoop
+from tests.relayd.rules_by_hand import Relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -436,3 +437,9 @@ async def call() -> AsyncIterator[Call]:
             return reader, writer
 
         yield connect
+
+
+@pytest.fixture
+def server() -> Relay:
+    """The rules alone, without a socket."""
+    return Relay()

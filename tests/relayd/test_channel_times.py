@@ -29,11 +29,6 @@ from tests.relayd.rules_by_hand import (
 )
 
 
-@pytest.fixture
-def server() -> Relay:
-    return Relay()
-
-
 class TestLease:
     def alive(self, server: Relay, leg: LegId, seconds: float) -> list[Command]:
         """Time passes while the leg answers every PING."""

@@ -30,11 +30,6 @@ from tests.relayd.rules_by_hand import (
 )
 
 
-@pytest.fixture
-def server() -> Relay:
-    return Relay()
-
-
 class TestAdmission:
     def test_the_first_leg_is_admitted_and_told_that_it_is_alone(self, server: Relay) -> None:
         leg, commands = server.join(Side.GATEWAY)
